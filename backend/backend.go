@@ -1,0 +1,190 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/papyra-go/papyra/metrics"
+)
+
+// Opener opens, or opens again, the driver of one store.
+type Opener func(ctx context.Context) (Driver, error)
+
+// Backend is what users hold: one open store, whatever its engine. It is safe for
+// use by any number of goroutines. Create one with a driver package's Open, or
+// with [Open] from a URL.
+type Backend struct {
+	open Opener
+	opts Options
+	info Info // all but Stats
+
+	gate   *gate
+	alone  sync.Mutex // held by whoever has, or wants, the driver to itself
+	driver Driver     // changed only with the gate shut
+	commit committer
+	poison atomic.Pointer[error] // why appends are refused; nil: they are not
+	closed chan struct{}         // closed when Close has done its work
+	closer sync.Once
+	result error // of Close
+	holds  holds
+}
+
+// New opens a driver and returns the Backend over it, once the startup check of
+// opts has passed. Driver packages call it from their Open; opts nil means the
+// defaults. open is kept for [Backend.Reopen].
+func New(ctx context.Context, open Opener, opts *Options) (*Backend, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	fail := func(err error) (*Backend, error) {
+		return nil, &OpError{Op: OpOpen, Backend: o.Name, Err: err}
+	}
+	if err := o.check(); err != nil {
+		return fail(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return fail(context.Cause(ctx))
+	}
+	d, err := open(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	b := &Backend{open: open, driver: d, info: d.Info(), gate: newGate(), closed: make(chan struct{})}
+	b.info.Stats = nil
+	o = o.withDefaults(b.info)
+	b.opts = o
+	b.info.Limits = o.Limits
+	b.commit.init(b)
+	if _, err := b.Check(ctx, o.Startup); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// Name returns the backend's name: [Options.Name].
+func (b *Backend) Name() string { return b.opts.Name }
+
+// Engine returns the engine's name, such as "file".
+func (b *Backend) Engine() string { return b.info.Engine }
+
+// Capabilities returns what the engine can do.
+func (b *Backend) Capabilities() Capabilities { return b.info.Capabilities }
+
+// Limits returns the bounds in force: the options' within the engine's.
+func (b *Backend) Limits() Limits { return b.info.Limits }
+
+// Metrics returns the live counters: [Options.Counters].
+func (b *Backend) Metrics() *metrics.Counters { return b.opts.Counters }
+
+// Stats returns the engine's own figures, such as the number of segments, in a
+// fixed order; none once the backend is closed.
+func (b *Backend) Stats() []Stat {
+	if b.gate.enter(context.Background()) != nil {
+		return nil
+	}
+	defer b.gate.leave()
+	return b.driver.Info().Stats
+}
+
+// Poisoned returns why appends are refused, as an error that wraps [ErrPoisoned],
+// or nil if they are not.
+func (b *Backend) Poisoned() error {
+	if p := b.poison.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Reopen closes the driver and opens it again, with what every opening does
+// (tail repair, startup check). It is the way out of [ErrPoisoned]: afterwards
+// appends work again, and a batch whose outcome was unknown can be sent again with
+// its ID to learn it. It waits for the calls inside; calls that arrive meanwhile
+// wait for it. If it fails the backend stays poisoned, and can be reopened again.
+func (b *Backend) Reopen(ctx context.Context) (err error) {
+	ctx, done := b.observe(ctx, Call{Op: OpReopen})
+	defer func() { done(err) }()
+	b.alone.Lock()
+	defer b.alone.Unlock()
+	if err := b.gate.shut(ctx); err != nil {
+		return b.wrap(OpReopen, "", err)
+	}
+	if err := b.reopen(ctx); err != nil {
+		b.gate.open()
+		return b.wrap(OpReopen, "", err)
+	}
+	b.gate.open()
+	_, err = b.Check(ctx, b.opts.Startup)
+	return err
+}
+
+func (b *Backend) reopen(ctx context.Context) error {
+	select {
+	case <-b.closed:
+		return ErrClosed
+	default:
+	}
+	b.setPoison(fmt.Errorf("%w: reopening", ErrPoisoned))
+	closeErr := b.driver.Close()
+	b.driver = broken{engine: b.info}
+	d, err := b.open(ctx)
+	if err != nil {
+		return errors.Join(err, closeErr)
+	}
+	b.driver = d
+	b.poison.Store(nil)
+	return nil
+}
+
+// Close ends the backend. Appends that are queued and not yet being written get
+// [ErrClosed] and wrote nothing; what is being written, and every other call
+// inside, is waited for. A second Close waits for the first and returns the same.
+func (b *Backend) Close() error {
+	b.closer.Do(func() {
+		_, done := b.observe(context.Background(), Call{Op: OpClose})
+		b.commit.stop()
+		b.alone.Lock()
+		b.gate.close()
+		b.commit.running.Wait()
+		b.result = b.wrap(OpClose, "", b.driver.Close())
+		b.alone.Unlock()
+		close(b.closed)
+		done(b.result)
+	})
+	<-b.closed
+	return b.result
+}
+
+// setPoison makes appends fail with err, which wraps ErrPoisoned. The first
+// reason stays.
+func (b *Backend) setPoison(err error) { b.poison.CompareAndSwap(nil, &err) }
+
+// wrap adds what was done, and where, to an error; nil stays nil.
+func (b *Backend) wrap(op Op, stream string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var oe *OpError
+	if errors.As(err, &oe) {
+		return err
+	}
+	return &OpError{Op: op, Backend: b.opts.Name, Stream: stream, Err: err}
+}
+
+// observe tells the observer, if there is one, that a call begins.
+func (b *Backend) observe(ctx context.Context, call Call) (context.Context, func(error)) {
+	if b.opts.Observer == nil {
+		return ctx, noObserver
+	}
+	call.Backend, call.Engine = b.opts.Name, b.info.Engine
+	return b.opts.Observer(ctx, call)
+}
+
+func noObserver(error) {}
+
+// now is the time stamped on records that bring none.
+func (b *Backend) now() time.Time { return b.opts.Clock().UTC() }

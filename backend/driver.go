@@ -1,0 +1,136 @@
+package backend
+
+import (
+	"context"
+	"iter"
+)
+
+// Driver is what a storage engine implements. Applications never see it: they
+// hold a [Backend], which calls it and does everything that is the same for all
+// engines (closed check, validation and limits, group commit, deadlines,
+// poisoning, startup mode, paging, error context, metrics, observer).
+//
+// An engine that one process writes to at a time implements the simpler
+// [LogDriver] and is wrapped by [Sequenced].
+//
+// # What a driver may rely on
+//
+//   - Every argument was validated; ctx is never nil.
+//   - Append, Recover and Compact are never called twice at a time, nor beside one
+//     another, but for Append beside Compact where [Capabilities.CompactBeside] is set.
+//   - Read, Head, Last, Streams, Scan and Info may run beside each other and beside
+//     Append and Compact, from any goroutine; nothing runs beside Recover.
+//   - The loop over an iterator is papyra's own: short, never user code. A lock or a
+//     transaction may be held while yielding.
+//   - Close comes once, after every other call has returned. Nothing comes after it.
+//   - What is passed in is borrowed for the call.
+//
+// # What a driver must do
+//
+//   - Honour ctx between steps. Append is called with the Backend's own context: no
+//     caller's cancel reaches it.
+//   - Wrap every error in a sentinel of this package and add the place.
+//   - Never hand out bytes that were not appended: check each record's checksum
+//     (package codec) on each read, and report [ErrCorrupt] with its place.
+//   - Never show, in any answer, what is not yet durable.
+//   - Import neither metrics nor another engine; start no work that Close does not
+//     wait for; never exit the process.
+type Driver interface {
+	// Append judges and stores a group: batches of any streams, in order, several
+	// of one stream among them, at one durability point. Each batch is judged alone,
+	// as if those before it were already stored: its Result.Err says that it was
+	// definitely not written (ErrConflict, ErrFenced, ErrOwned, ErrTooLarge,
+	// ErrNoSpace, ErrCompacted, or what the store said); the others are stored
+	// whole. When Append returns, every Result without Err is durable, and none was
+	// visible before.
+	//
+	// An error is the verdict on all batches, and Results are ignored: one that
+	// wraps ErrUnknownOutcome leaves open what was stored, any other means that
+	// nothing was. One that also wraps ErrPoisoned makes the Backend refuse all
+	// further appends until Reopen.
+	Append(ctx context.Context, group []Batch) ([]Result, error)
+	Store
+}
+
+// LogDriver is the seam for engines with one writing process: they store records
+// that [Sequenced] has already judged and numbered.
+type LogDriver interface {
+	// Append stores the records, all or none, durable on return. They stand in
+	// position order; their versions follow their streams' heads (see [Head.After]);
+	// a batch begins where Batch.Place is zero and its records stand together.
+	// Positions are dense but for restored records. Errors as in [Driver.Append]:
+	// without ErrUnknownOutcome, nothing was stored.
+	//
+	// It need not hide anything from readers: Sequenced does.
+	Append(ctx context.Context, records []Record) error
+	Store
+}
+
+// Store is what [Driver] and [LogDriver] have in common: everything but Append.
+type Store interface {
+	// Read yields what q asks for. Payload and Meta of a record may be reused when
+	// the iterator advances. After an error the iterator ends. The bounds are
+	// plain here: From is at least 1, To may exceed the last there is, Kinds is
+	// not zero, Limit zero means none.
+	//
+	// A gap in a stream, or a record that fails its check, is ErrCorrupt, at its
+	// place in the order: never skipped. From below the floor yields from the floor.
+	Read(ctx context.Context, q Query) iter.Seq2[Record, error]
+
+	// Head returns where the stream stands: the zero Head if it never held anything.
+	Head(ctx context.Context, stream string) (Head, error)
+
+	// Last returns the newest position; zero if nothing was ever stored. It is
+	// called for each read and must be cheap.
+	Last(ctx context.Context) (Position, error)
+
+	// Streams lists streams in the bytewise order of their names.
+	Streams(ctx context.Context, q StreamQuery) iter.Seq2[StreamInfo, error]
+
+	// Scan checks the store and yields what is wrong, in the order of the store's
+	// places. It changes nothing, works on a read-only medium, and does not stop at
+	// the first finding. An error means that the scan itself could not go on.
+	Scan(ctx context.Context, plan ScanPlan) iter.Seq2[Anomaly, error]
+
+	// Recover does what the plan says to the store on disk, and says what it did.
+	// It must survive a crash inside: run again, it comes to the same end.
+	Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error)
+
+	// Compact removes what lies below the cut. It is called only if
+	// [Capabilities.Compact] is set. It must be atomic at every step, and change
+	// nothing that a read above the cut returns.
+	Compact(ctx context.Context, cut Cut) (CompactionStats, error)
+
+	// Info describes the engine. All but Stats must be the same in every call.
+	Info() Info
+
+	// Close releases everything. What was acknowledged is durable already.
+	Close() error
+}
+
+// Info is what an engine says of itself.
+type Info struct {
+	Engine       string       // one word: "memory", "file", "bolt", …
+	Limits       Limits       // what it can store; zero fields: the defaults
+	Capabilities Capabilities // what it can do
+	Stats        []Stat       // figures of its own, in a fixed order
+}
+
+// Capabilities say what an engine does. What is not set answers
+// [ErrUnsupported] and changes nothing; the conformance suite tests both ways.
+type Capabilities struct {
+	Durable       bool // an acknowledged append survives SIGKILL and power loss
+	Shared        bool // several processes may write at a time
+	Repair        bool // Recover with [Repair]
+	Quarantine    bool // Recover with [Quarantine]
+	Compact       bool // Compact
+	CompactBeside bool // Append may run beside Compact
+}
+
+// Stat is one figure of an engine, such as a number of segments.
+type Stat struct {
+	Name  string // lower_snake_case; stable
+	Unit  string // UCUM: "By" or an annotation such as "{segment}"
+	Help  string // one sentence
+	Value int64
+}

@@ -1,0 +1,249 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync/atomic"
+)
+
+// Sequenced makes a Driver of an engine that one process writes to at a time: it
+// judges expected versions, epochs and retries against the streams' heads, of
+// which it keeps a bounded number, numbers the records, and hides from readers
+// what is not yet acknowledged. The engine only stores numbered records.
+func Sequenced(log LogDriver) Driver {
+	return &sequencer{Store: log, log: log, heads: newHeadCache(headsKept)}
+}
+
+// headsKept bounds the heads kept in memory; others are asked of the engine.
+const headsKept = 1 << 16
+
+type sequencer struct {
+	Store // Scan, Recover, Compact, Info and Close go straight to the engine
+	log   LogDriver
+	heads *headCache
+
+	// acked is the newest position that readers may see, plus one; zero until the
+	// engine was asked.
+	acked atomic.Uint64
+
+	// The rest belongs to Append, of which one runs at a time.
+	last    Position     // the position given to the last of records
+	records []Record     // what the group stores
+	touched []*headEntry // the streams it stores it in: pinned
+	results []Result
+}
+
+// Append judges the group, stores what passes, and publishes it. All verdicts
+// leave together, after the sync: a conflict with a batch of the same group says
+// nothing that is not durable.
+func (s *sequencer) Append(ctx context.Context, group []Batch) ([]Result, error) {
+	last, err := s.Last(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.last, s.records, s.touched, s.results = last, s.records[:0], s.touched[:0], s.results[:0]
+	for i := range group {
+		s.results = append(s.results, s.judge(ctx, &group[i]))
+	}
+	if len(s.records) > 0 {
+		err = s.log.Append(ctx, s.records)
+		clear(s.records)
+	}
+	if errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrPoisoned) { // the heads are not known any more
+		err = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
+	if err == nil {
+		s.acked.Store(uint64(s.last) + 1)
+	}
+	s.heads.settle(s.touched, err == nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.results, nil
+}
+
+// judge decides on one batch; if it passes, its records are numbered and added.
+func (s *sequencer) judge(ctx context.Context, b *Batch) Result {
+	e, err := s.entry(ctx, b.Stream)
+	if err != nil {
+		return Result{Err: err}
+	}
+	h := e.next // only Append changes it
+	if b.Restore {
+		return s.restore(e, b)
+	}
+	if !b.ID.IsZero() && h.Version > b.Expected {
+		if res, done := s.repeated(ctx, e, b); done {
+			return res
+		}
+	}
+	if b.Epoch < h.Epoch {
+		return Result{Err: &FencedError{b.Stream, b.Epoch, h.Epoch}}
+	}
+	if r := &b.Records[0]; r.Kind == Snapshot && r.Version > h.Version {
+		return Result{Err: &ConflictError{b.Stream, r.Version, h.Version}}
+	}
+	if b.Expected != Any && b.Expected != h.Version {
+		return Result{Err: &ConflictError{b.Stream, b.Expected, h.Version}}
+	}
+	for i := range b.Records {
+		r := b.Records[i]
+		r.Stream, r.Epoch = b.Stream, b.Epoch
+		r.Batch = BatchRef{Place: uint32(i)}
+		if i == 0 {
+			r.Batch.ID = b.ID
+		}
+		if r.Kind != Snapshot {
+			r.Version = h.Version + 1
+		}
+		s.last++
+		r.Position = s.last
+		h = h.After(&r)
+		s.records = append(s.records, r)
+	}
+	s.pin(e, h)
+	return Result{Version: s.records[len(s.records)-1].Version, Position: s.last}
+}
+
+// restore judges a batch whose records bring their numbers.
+func (s *sequencer) restore(e *headEntry, b *Batch) Result {
+	h, last, n := e.next, s.last, len(s.records)
+	for i := range b.Records {
+		r := b.Records[i]
+		r.Stream = b.Stream
+		fits := r.Version == h.Version+1 || h.Unreadable() && r.Version > h.Version
+		if r.Kind == Snapshot {
+			fits = r.Version <= h.Version || h.Unreadable()
+		}
+		if !fits || r.Position <= s.last {
+			s.last, s.records = last, s.records[:n]
+			return Result{Err: fmt.Errorf("%w: restored %v record %d at position %d does not fit: the stream is at version %d, the store at position %d",
+				ErrConflict, r.Kind, r.Version, r.Position, h.Version, last)}
+		}
+		s.last = r.Position
+		h = h.After(&r)
+		s.records = append(s.records, r)
+	}
+	s.pin(e, h)
+	return Result{Version: h.Version, Position: s.last}
+}
+
+func (s *sequencer) pin(e *headEntry, next Head) {
+	if s.heads.pin(e, next) {
+		s.touched = append(s.touched, e)
+	}
+}
+
+// repeated looks whether b is already there: in the group, or stored.
+func (s *sequencer) repeated(ctx context.Context, e *headEntry, b *Batch) (Result, bool) {
+	first, end := b.Expected+1, b.Expected+Version(len(b.Records))
+	if first < e.next.Floor {
+		return Result{Err: fmt.Errorf("%w: stream %q begins at version %d: whether batch %v follows version %d can't be told", ErrCompacted, b.Stream, e.next.Floor, b.ID, b.Expected)}, true
+	}
+	res := Result{Version: end, Repeated: true}
+	n := 0 // records of the stored batch, as far as they are b's
+	match := func(r *Record) (more bool) {
+		if n == 0 && r.Batch.ID != b.ID || int(r.Batch.Place) != n {
+			return false
+		}
+		if n++; n == len(b.Records) {
+			res.Position = r.Position
+		}
+		return n <= len(b.Records)
+	}
+	if first > e.head.Version {
+		for i := range s.records {
+			if r := &s.records[i]; r.Stream == b.Stream && r.Kind != Snapshot && r.Version >= first && !match(r) {
+				break
+			}
+		}
+	} else {
+		q := Query{Stream: b.Stream, From: uint64(first), To: uint64(end + 1), Kinds: Numbered}
+		for r, err := range s.log.Read(ctx, q) {
+			if err != nil {
+				return Result{Err: err}, true
+			}
+			if !match(&r) {
+				break
+			}
+		}
+	}
+	return res, n == len(b.Records)
+}
+
+// entry returns the stream's entry in the head cache, asking the engine if need be.
+func (s *sequencer) entry(ctx context.Context, stream string) (*headEntry, error) {
+	if e := s.heads.get(stream); e != nil {
+		return e, nil
+	}
+	h, err := s.log.Head(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	return s.heads.put(stream, h), nil
+}
+
+// Head returns the acknowledged head.
+func (s *sequencer) Head(ctx context.Context, stream string) (Head, error) {
+	if h, ok := s.heads.acked(stream); ok {
+		return h, nil
+	}
+	h, err := s.log.Head(ctx, stream)
+	if acked, ok := s.heads.acked(stream); ok { // a group in flight may have touched it since
+		return acked, nil
+	}
+	return h, err
+}
+
+// Last returns the newest acknowledged position.
+func (s *sequencer) Last(ctx context.Context) (Position, error) {
+	if p := s.acked.Load(); p > 0 {
+		return Position(p - 1), nil
+	}
+	p, err := s.log.Last(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s.acked.CompareAndSwap(0, uint64(p)+1)
+	return Position(s.acked.Load() - 1), nil
+}
+
+// Read leaves out what is not acknowledged.
+func (s *sequencer) Read(ctx context.Context, q Query) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		last, err := s.Last(ctx)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		for r, err := range s.log.Read(ctx, q) {
+			if err == nil && r.Position > last {
+				continue
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// Streams shows acknowledged heads.
+func (s *sequencer) Streams(ctx context.Context, q StreamQuery) iter.Seq2[StreamInfo, error] {
+	return func(yield func(StreamInfo, error) bool) {
+		for info, err := range s.log.Streams(ctx, q) {
+			if err == nil {
+				if h, ok := s.heads.acked(info.Name); ok {
+					info.Head = h
+				}
+				if info.Head == (Head{}) {
+					continue
+				}
+			}
+			if !yield(info, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,3 @@
+module github.com/papyra-go/papyra
+
+go 1.26
