@@ -23,7 +23,7 @@ import (
 // [ErrCompacted], [ErrNoSpace], [ErrUnsupported], [ErrPoisoned], [ErrClosed], the
 // context's error, and [ErrUnknownOutcome].
 func (b *Backend) Append(ctx context.Context, batch Batch) (Result, error) {
-	r := getRequest()
+	r := b.commit.request()
 	r.oneBatch[0] = batch
 	r.batches, r.results = r.oneBatch[:], r.oneResult[:]
 	return b.append(ctx, OpAppend, r)
@@ -36,7 +36,7 @@ func (b *Backend) append(ctx context.Context, op Op, r *request) (res Result, er
 	ctx, done := b.observe(ctx, Call{Op: op, Stream: stream, Batches: 1, Records: len(batch.Records), Bytes: batch.Size()})
 	if err = b.submit(ctx, r, op == OpSaveSnapshot); err == nil {
 		res, err = r.oneResult[0], r.oneResult[0].Err
-		r.recycle()
+		b.commit.recycle(r)
 	}
 	if err != nil {
 		b.opts.Counters.WriteErrors.Add(1)
@@ -77,11 +77,11 @@ func (b *Backend) AppendAll(ctx context.Context, batches []Batch) ([]Result, err
 // are not valid get their verdict here and are left out.
 func (b *Backend) appendAll(ctx context.Context, batches []Batch, results []Result) (err error) {
 	for i := 0; i < len(batches); {
-		r := &request{answered: make(chan struct{}, 1)}
+		r := b.commit.request()
 		var at []int
 		for ; i < len(batches); i++ {
 			size := batches[i].Size()
-			if len(at) > 0 && r.size+size > groupBytes {
+			if len(at) > 0 && (r.size+size > groupBytes || batches[i].Restore != r.restores()) {
 				break
 			}
 			if results[i].Err = b.admit(&batches[i], false); results[i].Err != nil || len(batches[i].Records) == 0 {
@@ -214,7 +214,7 @@ func checkTime(t time.Time) error {
 // A version that the stream has not reached is [ErrConflict]; other errors are
 // Append's.
 func (b *Backend) SaveSnapshot(ctx context.Context, r Record) (Position, error) {
-	req := getRequest()
+	req := b.commit.request()
 	req.oneRecord[0] = r
 	req.oneRecord[0].Kind = Snapshot
 	req.oneBatch[0] = Batch{Stream: r.Stream, Expected: Any, Epoch: r.Epoch, Records: req.oneRecord[:]}

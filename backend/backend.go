@@ -22,15 +22,15 @@ type Backend struct {
 	opts Options
 	info Info // all but Stats
 
-	gate   *gate
-	alone  sync.Mutex // held by whoever has, or wants, the driver to itself
-	driver Driver     // changed only with the gate shut
-	commit committer
-	poison atomic.Pointer[error] // why appends are refused; nil: they are not
-	closed chan struct{}         // closed when Close has done its work
-	closer sync.Once
-	result error // of Close
-	holds  holds
+	gate    *gate
+	alone   sync.Mutex // held by whoever has, or wants, the driver to itself
+	driver  Driver     // changed only with the gate shut
+	commit  committer
+	poison  atomic.Pointer[error] // why appends are refused; nil: they are not
+	closed  chan struct{}         // closed when Close has done its work
+	closing atomic.Bool
+	result  error // of Close
+	holds   holds
 }
 
 // New opens a driver and returns the Backend over it, once the startup check of
@@ -144,7 +144,7 @@ func (b *Backend) reopen(ctx context.Context) error {
 // [ErrClosed] and wrote nothing; what is being written, and every other call
 // inside, is waited for. A second Close waits for the first and returns the same.
 func (b *Backend) Close() error {
-	b.closer.Do(func() {
+	if b.closing.CompareAndSwap(false, true) {
 		_, done := b.observe(context.Background(), Call{Op: OpClose})
 		b.commit.stop()
 		b.alone.Lock()
@@ -154,7 +154,7 @@ func (b *Backend) Close() error {
 		b.alone.Unlock()
 		close(b.closed)
 		done(b.result)
-	})
+	}
 	<-b.closed
 	return b.result
 }

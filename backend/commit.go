@@ -31,6 +31,10 @@ type request struct {
 	oneRecord [1]Record
 }
 
+// restores reports whether r's batches are restored ones; they go in groups of
+// their own.
+func (r *request) restores() bool { return r.batches[0].Restore }
+
 type requestState uint8
 
 const (
@@ -40,17 +44,6 @@ const (
 	forgotten              // answered with an unknown outcome while being written: its leader may still refer to it
 	answered               // err and results stand
 )
-
-var requests = sync.Pool{New: func() any { return &request{answered: make(chan struct{}, 1)} }}
-
-func getRequest() *request { return requests.Get().(*request) }
-
-// recycle gives r back. Only its caller may, and only if no leader refers to it.
-func (r *request) recycle() {
-	ch := r.answered
-	*r = request{answered: ch}
-	requests.Put(r)
-}
 
 // committer is the group commit that all appends of a Backend go through.
 //
@@ -65,7 +58,8 @@ func (r *request) recycle() {
 // when the store hangs (docs/adr/0003).
 type committer struct {
 	b       *Backend
-	running sync.WaitGroup // goroutines in run
+	running sync.WaitGroup // goroutines that lead
+	unused  sync.Pool      // of *request; this Backend's own, so that their channels are too
 
 	mu       sync.Mutex
 	first    *request // the queue, oldest first
@@ -86,6 +80,21 @@ type committer struct {
 }
 
 func (c *committer) init(b *Backend) { c.b = b }
+
+// request returns an empty request.
+func (c *committer) request() *request {
+	if r, ok := c.unused.Get().(*request); ok {
+		return r
+	}
+	return &request{answered: make(chan struct{}, 1)}
+}
+
+// recycle takes r back. Only its caller may give it, and only if no leader refers
+// to it.
+func (c *committer) recycle(r *request) {
+	*r = request{answered: r.answered}
+	c.unused.Put(r)
+}
 
 // do has r written and returns once it is answered, or can't be waited for.
 func (c *committer) do(ctx context.Context, r *request) error {
@@ -220,14 +229,21 @@ func (c *committer) lead() (more bool) {
 	if !c.take() {
 		return false
 	}
-	err := fmt.Errorf("%w: %w: the driver's append ended its goroutine", ErrPoisoned, ErrUnknownOutcome)
+	var err error
+	exiting := true
 	defer func() {
 		if p := recover(); p != nil {
+			exiting = false
 			err = fmt.Errorf("%w: %w: the driver's append panicked: %v", ErrPoisoned, ErrUnknownOutcome, p)
+		} else if exiting {
+			err = fmt.Errorf("%w: %w: the driver's append ended its goroutine", ErrPoisoned, ErrUnknownOutcome)
 		}
-		more = c.finish(err)
+		if more = c.finish(err); more && exiting { // nobody is left here to lead on
+			c.spawn()
+		}
 	}()
 	err = c.write()
+	exiting = false
 	return
 }
 
@@ -238,7 +254,7 @@ func (c *committer) take() bool {
 	defer c.mu.Unlock()
 	bytes := 0
 	c.dueBy = time.Now().Add(c.b.opts.WriteTimeout)
-	for r := c.first; r != nil && (len(c.inFlight) == 0 || bytes+r.size <= groupBytes); r = r.next {
+	for r := c.first; r != nil && (len(c.inFlight) == 0 || bytes+r.size <= groupBytes && r.restores() == c.inFlight[0].restores()); r = r.next {
 		r.state = taken
 		bytes += r.size
 		c.inFlight = append(c.inFlight, r)

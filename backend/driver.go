@@ -37,7 +37,8 @@ import (
 //     wait for; never exit the process.
 type Driver interface {
 	// Append judges and stores a group: batches of any streams, in order, several
-	// of one stream among them, at one durability point. Each batch is judged alone,
+	// of one stream among them, at one durability point. A group holds restored
+	// batches only, or none. Each batch is judged alone,
 	// as if those before it were already stored: its Result.Err says that it was
 	// definitely not written (ErrConflict, ErrFenced, ErrOwned, ErrTooLarge,
 	// ErrNoSpace, ErrCompacted, or what the store said); the others are stored

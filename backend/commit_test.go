@@ -1,0 +1,421 @@
+package backend_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// stub is a driver whose Append does what a test says. It keeps the groups.
+type stub struct {
+	backend.Store
+	append func(group []backend.Batch) ([]backend.Result, error)
+	mu     sync.Mutex
+	groups [][]backend.Batch
+	closed int
+}
+
+func (d *stub) Append(_ context.Context, group []backend.Batch) ([]backend.Result, error) {
+	d.mu.Lock()
+	d.groups = append(d.groups, append([]backend.Batch(nil), group...))
+	d.mu.Unlock()
+	if d.append != nil {
+		return d.append(group)
+	}
+	return make([]backend.Result, len(group)), nil
+}
+
+func (d *stub) Scan(context.Context, backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+	return func(func(backend.Anomaly, error) bool) {}
+}
+
+func (d *stub) Info() backend.Info { return backend.Info{Engine: "stub"} }
+
+func (d *stub) Close() error { d.closed++; return nil }
+
+func over(t *testing.T, d *stub, opts *backend.Options) *backend.Backend {
+	t.Helper()
+	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return d, nil }, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func one(stream string) backend.Batch {
+	return backend.Batch{Stream: stream, Expected: backend.Any, Records: []backend.Record{event("x", "y")}}
+}
+
+// Whether the caller's context can end decides who carries out the write; both
+// ways must behave alike.
+func eachLeader(t *testing.T, f func(t *testing.T, ctx context.Context)) {
+	t.Run("leader is the caller", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { f(t, context.Background()) }) })
+	t.Run("leader is a goroutine", func(t *testing.T) { synctest.Test(t, func(t *testing.T) { f(t, t.Context()) }) })
+}
+
+func TestWhatQueuesWhileAGroupIsWrittenGoesTogether(t *testing.T) {
+	eachLeader(t, func(t *testing.T, ctx context.Context) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, nil)
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() {
+				if _, err := b.Append(ctx, one(fmt.Sprint("s", i))); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(release)
+		wg.Wait()
+		if len(d.groups) != 2 || len(d.groups[0]) != 1 || len(d.groups[1]) != 9 {
+			t.Errorf("groups: %d", len(d.groups))
+		}
+		for i, batch := range d.groups[1] {
+			if batch.Stream != fmt.Sprint("s", i+1) {
+				t.Errorf("batch %d of the second group is for %s: not first come first served", i, batch.Stream)
+			}
+		}
+		b.Close()
+	})
+}
+
+func TestAGroupGathersAtMostItsBytesAndALargerBatchGoesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, nil)
+		var wg sync.WaitGroup
+		for _, size := range []int{1, 600 << 10, 600 << 10, 3 << 20, 1} {
+			wg.Go(func() {
+				batch := one("s")
+				batch.Records[0].Payload = make([]byte, size)
+				if _, err := b.Append(t.Context(), batch); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(release)
+		wg.Wait()
+		if len(d.groups) != 5 {
+			t.Errorf("%d groups, want 5: each would have exceeded 1 MiB together", len(d.groups))
+		}
+		b.Close()
+	})
+}
+
+func TestACallerCancelledInTheQueueWroteNothingAndOthersGoOn(t *testing.T) {
+	eachLeader(t, func(t *testing.T, ctx context.Context) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, nil)
+		var wg sync.WaitGroup
+		append := func(ctx context.Context, stream string, want error) {
+			wg.Go(func() {
+				if _, err := b.Append(ctx, one(stream)); !errors.Is(err, want) {
+					t.Errorf("%s: %v, want %v", stream, err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		cancelled, cancel := context.WithCancel(t.Context())
+		append(ctx, "first", nil)
+		append(cancelled, "cancelled", context.Canceled)
+		append(ctx, "third", nil)
+		cancel()
+		synctest.Wait()
+		append(ctx, "fourth", nil)
+		close(release)
+		wg.Wait()
+		for _, g := range d.groups {
+			for _, batch := range g {
+				if batch.Stream == "cancelled" {
+					t.Error("the cancelled batch was written")
+				}
+			}
+		}
+		if n := b.Metrics().Snapshot(); n.WritesTotal != 3 || n.WriteErrors != 1 {
+			t.Errorf("counted %+v", n)
+		}
+		b.Close()
+	})
+}
+
+func TestACallerWhoseBatchIsBeingWrittenWaitsForTheOutcomeAlsoWhenCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		got := make(chan error, 1)
+		go func() { _, err := b.Append(ctx, one("s")); got <- err }()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		select {
+		case err := <-got:
+			t.Fatalf("Append returned %v while its batch was being written", err)
+		default:
+		}
+		close(release)
+		if err := <-got; err != nil {
+			t.Errorf("Append = %v, want nil: it was written", err)
+		}
+		b.Close()
+	})
+}
+
+func TestAStoreThatHangsIsAnUnknownOutcomeAfterWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, &backend.Options{WriteTimeout: 5 * time.Second})
+		start := time.Now()
+		if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnknownOutcome) {
+			t.Errorf("Append = %v, want ErrUnknownOutcome", err)
+		}
+		if took := time.Since(start); took != 5*time.Second {
+			t.Errorf("it took %v, want 5s", took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		if _, err := b.Append(ctx, one("s")); !errors.Is(err, context.DeadlineExceeded) { // queued behind it
+			t.Errorf("Append behind it = %v, want its deadline", err)
+		}
+		cancel()
+		close(release) // the store comes back: so does the backend
+		if _, err := b.Append(t.Context(), one("s")); err != nil {
+			t.Errorf("Append afterwards = %v", err)
+		}
+		b.Close()
+	})
+}
+
+func TestADriverThatPanicsPoisonsAndEveryoneIsAnswered(t *testing.T) {
+	for name, misbehave := range map[string]func(){"panic": func() { panic("boom") }, "goexit": runtime.Goexit} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &stub{}
+				d.append = func(g []backend.Batch) ([]backend.Result, error) { misbehave(); return nil, nil }
+				b := over(t, d, nil)
+				var wg sync.WaitGroup
+				for range 5 {
+					wg.Go(func() {
+						if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrPoisoned) {
+							t.Errorf("Append = %v, want ErrPoisoned", err)
+						}
+					})
+				}
+				wg.Wait()
+				if err := b.Poisoned(); !errors.Is(err, backend.ErrPoisoned) {
+					t.Errorf("Poisoned = %v", err)
+				}
+				d.append = nil
+				if err := b.Reopen(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := b.Append(t.Context(), one("s")); err != nil {
+					t.Errorf("Append after Reopen = %v", err)
+				}
+				if err := b.Close(); err != nil || d.closed != 2 {
+					t.Errorf("Close = %v after %d closes of the driver, want 2", err, d.closed)
+				}
+			})
+		})
+	}
+}
+
+func TestAPanicInTheCallersOwnLeadIsNoPanicOfTheCaller(t *testing.T) {
+	d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) { panic("boom") }}
+	b := over(t, d, nil)
+	_, err := b.Append(context.Background(), one("s"))
+	if !errors.Is(err, backend.ErrPoisoned) || !errors.Is(err, backend.ErrUnknownOutcome) || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("Append = %v, want ErrPoisoned and ErrUnknownOutcome with the panic's value", err)
+	}
+	b.Close()
+}
+
+func TestCloseAnswersTheQueueAndAwaitsWhatIsBeingWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, nil)
+		var wg sync.WaitGroup
+		expect := func(want error) {
+			wg.Go(func() {
+				if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, want) {
+					t.Errorf("Append = %v, want %v", err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		expect(nil)               // being written
+		expect(backend.ErrClosed) // queued
+		expect(backend.ErrClosed)
+		closed := make(chan error, 2)
+		go func() { closed <- b.Close() }()
+		go func() { closed <- b.Close() }()
+		synctest.Wait()
+		if len(closed) > 0 {
+			t.Error("Close returned while a group was being written")
+		}
+		close(release)
+		wg.Wait()
+		if err1, err2 := <-closed, <-closed; err1 != nil || err2 != nil || d.closed != 1 {
+			t.Errorf("Close = %v, %v; the driver was closed %d times", err1, err2, d.closed)
+		}
+		if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrClosed) {
+			t.Errorf("Append after Close = %v", err)
+		}
+	})
+}
+
+func TestTheQueuesBytesAreBoundedAndCallersWaitOnTheirContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, &backend.Options{QueueBytes: 1000})
+		big := func() backend.Batch {
+			batch := one("s")
+			batch.Records[0].Payload = make([]byte, 900)
+			return batch
+		}
+		var wg sync.WaitGroup
+		for range 2 { // one being written, one queued
+			wg.Go(func() { b.Append(t.Context(), big()) })
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := b.Append(ctx, big()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Append beyond the bound = %v, want its deadline", err)
+		}
+		wg.Go(func() {
+			if _, err := b.Append(t.Context(), big()); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if len(d.groups) != 3 {
+			t.Errorf("%d groups, want 3", len(d.groups))
+		}
+		b.Close()
+	})
+}
+
+func TestAnErrorThatIsNotPoisonLeavesTheBackendFit(t *testing.T) {
+	d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+		return nil, fmt.Errorf("%w: 0 bytes left", backend.ErrNoSpace)
+	}}
+	b := over(t, d, nil)
+	defer b.Close()
+	if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrNoSpace) {
+		t.Errorf("Append = %v", err)
+	}
+	d.append = nil
+	if _, err := b.Append(t.Context(), one("s")); err != nil {
+		t.Errorf("Append with space again = %v", err)
+	}
+	if n := b.Metrics().Snapshot(); n.WritesTotal != 1 || n.WriteErrors != 1 {
+		t.Errorf("counted %+v", n)
+	}
+}
+
+func TestAReopenThatFailsKeepsThePoisonAndCanBeTriedAgain(t *testing.T) {
+	d := &stub{}
+	var fail error
+	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return d, fail }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	fail = fmt.Errorf("%w: not now", backend.ErrLocked)
+	if err := b.Reopen(t.Context()); !errors.Is(err, backend.ErrLocked) {
+		t.Errorf("Reopen = %v", err)
+	}
+	if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrPoisoned) {
+		t.Errorf("Append = %v", err)
+	}
+	if _, err := b.Last(t.Context()); !errors.Is(err, backend.ErrPoisoned) {
+		t.Errorf("Last = %v", err)
+	}
+	fail = nil
+	if err := b.Reopen(t.Context()); err != nil {
+		t.Errorf("Reopen = %v", err)
+	}
+	if _, err := b.Append(t.Context(), one("s")); err != nil {
+		t.Errorf("Append = %v", err)
+	}
+}
+
+func TestACallersRecordsAreNotChanged(t *testing.T) {
+	b := open(t, nil)
+	batch := one("s")
+	if _, err := b.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if r := batch.Records[0]; r.Kind != 0 || !r.Time.IsZero() || r.Version != 0 || r.Position != 0 {
+		t.Errorf("the caller's record became %+v", r)
+	}
+}
+
+// forgetful is a stub that keeps nothing and allocates nothing.
+type forgetful struct {
+	stub
+	results [1]backend.Result
+}
+
+func (d *forgetful) Append(_ context.Context, group []backend.Batch) ([]backend.Result, error) {
+	return d.results[:len(group)], nil
+}
+
+func TestAppendOfOneBatchDoesNotAllocate(t *testing.T) {
+	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return new(forgetful), nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	batch := one("s")
+	batch.Records[0].Kind, batch.Records[0].Time = backend.Event, time.Now()
+	n := testing.AllocsPerRun(200, func() {
+		if _, err := b.Append(context.Background(), batch); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 0 {
+		t.Errorf("the backend's own part of an append allocates %v times", n)
+	}
+}
