@@ -1,0 +1,59 @@
+# papyra: `make` prints this help. Everything here runs on a fresh machine with Go,
+# make and gcc; what else is needed is fetched by the go command.
+
+GO      ?= go
+ARGS    ?=
+STORE   ?=
+COUNT   ?= 1
+FUZZTIME ?= 20s
+PKGS     = ./...
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check race cover fuzz crash conformance bench tidy clean
+
+help: ## print this help
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## drive the bank over HTTP on a file store, kill it three times, check every account (ARGS=-serve leaves it serving)
+	$(GO) run ./examples/bank/drive $(ARGS)
+
+test: check ## everything that must hold: vet, architecture, all tests, race on what is concurrent, the nested modules
+	$(GO) test -count=$(COUNT) $(PKGS)
+	$(GO) test -count=1 -race -short ./backend/... ./actorsys/... ./conformance/...
+	cd bench && $(GO) vet ./... && $(GO) test -short ./...
+
+check: ## gofmt, go vet, the floors of the house
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet $(PKGS)
+	$(GO) test -count=1 .
+
+race: ## all tests under the race detector
+	$(GO) test -count=1 -race $(PKGS)
+
+cover: ## coverage by package, and cover.html
+	$(GO) test -count=1 -coverprofile=cover.out $(PKGS)
+	$(GO) tool cover -html=cover.out -o cover.html
+	$(GO) tool cover -func=cover.out | tail -1
+
+fuzz: ## every fuzz target for FUZZTIME (default 20s) each
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -rhoE '^func (Fuzz[A-Za-z0-9_]*)' $$dir/*_test.go | awk '{print $$2}'); do \
+			echo "$$dir $$target"; $(GO) test -run='^$$' -fuzz="^$$target$$" -fuzztime=$(FUZZTIME) $$dir; \
+		done; \
+	done
+
+crash: ## the long crash sweeps: SIGKILL with a ledger, crash points, byte flips
+	PAPYRA_LONG=1 $(GO) test -count=1 -timeout=60m -run='Crash|Kill|Torn|Flip|Fault' ./backend/... ./examples/...
+
+conformance: ## the conformance suite on every engine, each rule and mutant by name
+	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/...
+
+bench: ## durable append rates beside the raw disk and beside pebble, in one run
+	cd bench && $(GO) run . $(ARGS)
+
+tidy: ## go mod tidy, here and in the nested modules
+	$(GO) mod tidy
+	cd bench && $(GO) mod tidy
+
+clean: ## remove what make has built
+	rm -rf bin cover.out cover.html .tmp
