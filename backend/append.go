@@ -80,7 +80,7 @@ func (b *Backend) appendAll(ctx context.Context, batches []Batch, results []Resu
 		r := b.commit.request()
 		var at []int
 		for ; i < len(batches); i++ {
-			size := batches[i].Size()
+			size := weight(&batches[i])
 			if len(at) > 0 && (r.size+size > groupBytes || batches[i].Restore != r.restores()) {
 				break
 			}
@@ -110,7 +110,7 @@ func (b *Backend) submit(ctx context.Context, r *request, snapshot bool) error {
 		if err := b.admit(&r.batches[i], snapshot); err != nil {
 			return err
 		}
-		r.size += r.batches[i].Size()
+		r.size += weight(&r.batches[i])
 	}
 	return b.submitAdmitted(ctx, r)
 }

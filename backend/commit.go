@@ -13,13 +13,20 @@ import (
 // goes alone.
 const groupBytes = 1 << 20
 
+// recordOverhead is what a record is reckoned at in queues and groups beyond its
+// bytes, so that empty records fill them too.
+const recordOverhead = 64
+
+// weight is what a batch counts for in queues and groups.
+func weight(b *Batch) int { return b.Size() + recordOverhead*len(b.Records) }
+
 // request is what one caller wants written: batches that go together into one
 // group.
 type request struct {
 	batches []Batch
 	results []Result // as many as batches, filled in when answered with err nil
 	err     error
-	size    int // bytes, for groups and for the queue's bound
+	size    int // weight of the batches
 
 	answered chan struct{} // capacity 1: one token when answered
 	next     *request      // in the queue

@@ -38,37 +38,47 @@ func (c *headCache) get(stream string) *headEntry {
 
 // acked returns the stream's acknowledged head, if it is known here.
 func (c *headCache) acked(stream string) (Head, bool) {
-	if e := c.get(stream); e != nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return e.head, true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[stream]
+	if e == nil {
+		return Head{}, false
 	}
-	return Head{}, false
+	e.used = true
+	return e.head, true
 }
 
 // put adds an entry; only Append does.
 func (c *headCache) put(stream string, h Head) *headEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.evict()
 	e := &headEntry{stream: stream, head: h, next: h, used: true}
 	c.entries[stream] = e
-	if len(c.ring) < c.most {
-		c.ring = append(c.ring, e)
-		return e
-	}
-	for range 2 * len(c.ring) {
-		old := c.ring[c.hand]
-		if !old.pinned && !old.used {
-			delete(c.entries, old.stream)
-			c.ring[c.hand] = e
-			c.hand = (c.hand + 1) % len(c.ring)
-			return e
-		}
-		old.used = false
-		c.hand = (c.hand + 1) % len(c.ring)
-	}
-	c.ring = append(c.ring, e) // one group touches more streams than are kept
+	c.ring = append(c.ring, e)
 	return e
+}
+
+// evictProbes bounds how many entries one put looks at, so that a group which
+// pins more streams than are kept costs no more than others. The ring exceeds its
+// bound for as long.
+const evictProbes = 32
+
+// evict makes room for one entry.
+func (c *headCache) evict() {
+	for probes := 0; probes < evictProbes && len(c.ring) >= c.most; probes++ {
+		c.hand %= len(c.ring)
+		e, end := c.ring[c.hand], len(c.ring)-1
+		if e.pinned || e.used {
+			e.used = false
+			c.hand++
+			continue
+		}
+		delete(c.entries, e.stream)
+		c.ring[c.hand] = c.ring[end]
+		c.ring[end] = nil
+		c.ring = c.ring[:end]
+	}
 }
 
 // pin notes what the group in flight will make of e, and returns whether it is the

@@ -1,0 +1,183 @@
+package codec
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// ErrShort says that the input ends before the record does: give more of it. From
+// an input that holds all there is, it means damage.
+var ErrShort = errors.New("the record goes on beyond the input")
+
+// Length returns how many bytes the record at the beginning of src takes, which is
+// at most [MaxLength]. src need not hold all of it: six bytes are enough; with
+// fewer it may be [ErrShort]. A length that no record can have is
+// [backend.ErrCorrupt]. Nothing is checked otherwise.
+func Length(src []byte) (int, error) {
+	if len(src) < 2 {
+		return 0, ErrShort
+	}
+	n, w := binary.Uvarint(src[1:min(len(src), 6)])
+	switch {
+	case w == 0 && len(src) < 6:
+		return 0, ErrShort
+	case w <= 0, n > MaxLength:
+		return 0, damaged("the length is not one that a record can have")
+	case n < minLength:
+		return 0, damaged("the length of %d bytes is less than any record's", n)
+	}
+	total := 1 + w + int(n) + 4
+	if total > MaxLength {
+		return 0, damaged("the length of %d bytes is more than any record's", n)
+	}
+	return total, nil
+}
+
+// minLength is the least value of a length field: eight fields of one byte, and
+// headCRC.
+const minLength = 8 + 4
+
+// Decoder turns bytes back into records. It keeps the strings that it met last, so
+// that reading records of the same streams and types allocates nothing. The zero
+// Decoder is not usable without a Seed. One goroutine may use it at a time.
+type Decoder struct {
+	// Seed is the store's: see [NewSeed].
+	Seed  Seed
+	names interner
+	types interner
+}
+
+// Decode reads the record at position p from the beginning of src into r and
+// returns how many bytes it took. r's Payload and Meta are parts of src; the rest
+// is r's own. base is the time given to [Append].
+//
+// Errors: [ErrShort]; [backend.ErrFormat] if the bytes are sound and a newer
+// version wrote them; else [backend.ErrCorrupt]. With an error r holds no payload
+// and no meta. If r.Stream is not empty then, the record's head passed its own
+// check: stream, version and the other numbers are what was stored.
+//
+// Decode never panics, and allocates nothing before the checksum holds.
+func (d *Decoder) Decode(src []byte, p backend.Position, base int64, r *backend.Record) (int, error) {
+	*r = backend.Record{Position: p}
+	n, err := Length(src)
+	if err != nil {
+		return 0, err
+	}
+	if n > len(src) {
+		return 0, ErrShort
+	}
+	src = src[:n:n]
+	seed := d.Seed.at(p)
+	crc := crc32.Update(seed, castagnoli, src[:n-4])
+	sound := crc == binary.LittleEndian.Uint32(src[n-4:])
+	if sound && src[0]&newerBits != 0 {
+		return 0, fmt.Errorf("%w: a record has unknown flags %#x: a newer version wrote it", backend.ErrFormat, src[0]&newerBits)
+	}
+	var f fields
+	end, ok := f.parse(src)
+	if !ok || end+4+f.meta > n-4 {
+		return 0, damaged("the fields don't fit in the record's %d bytes", n)
+	}
+	if !sound && crc32.Update(seed, castagnoli, src[:end]) != binary.LittleEndian.Uint32(src[end:]) {
+		return 0, damaged("crc %08x, want %08x", binary.LittleEndian.Uint32(src[n-4:]), crc)
+	}
+	d.fill(r, &f, base)
+	if !sound {
+		return 0, damaged("crc %08x, want %08x; the head's own checksum holds", binary.LittleEndian.Uint32(src[n-4:]), crc)
+	}
+	if meta := src[end+4 : end+4+f.meta]; f.meta > 0 {
+		r.Meta = backend.Meta(meta[:f.meta:f.meta])
+	}
+	r.Payload = src[end+4+f.meta : n-4 : n-4]
+	return n, nil
+}
+
+// Sum returns the checksum that ends the record in src, which is exactly one.
+func Sum(src []byte) uint32 { return binary.LittleEndian.Uint32(src[len(src)-4:]) }
+
+// fill sets all of r but Payload and Meta.
+func (d *Decoder) fill(r *backend.Record, f *fields, base int64) {
+	r.Stream = d.names.get(f.name)
+	r.Type = d.types.get(f.typ)
+	r.Version = backend.Version(f.version)
+	r.Kind = f.kind
+	r.Schema = uint32(f.schema)
+	r.Epoch = f.epoch
+	r.Time = time.Unix(0, base+unzigzag(f.time)).UTC()
+	r.Batch.Place = uint32(f.place)
+	copy(r.Batch.ID[:], f.id)
+}
+
+// fields are a record's head as it stands in the bytes.
+type fields struct {
+	kind                                backend.Kind
+	name, typ, id                       []byte
+	version, schema, epoch, time, place uint64
+	meta                                int
+}
+
+// parse reads the head of the record in src and returns where it ends. It checks
+// bounds, not checksums.
+func (f *fields) parse(src []byte) (end int, ok bool) {
+	f.kind = backend.Kind(src[0] & kindBits)
+	c := cursor{src: src, at: 1, ok: true}
+	c.uvarint(MaxLength)
+	f.name = c.bytes(backend.MaxStreamBytes)
+	f.version = c.uvarint(math.MaxUint64)
+	f.typ = c.bytes(backend.MaxTypeBytes)
+	f.schema = c.uvarint(math.MaxUint32)
+	f.epoch = c.uvarint(math.MaxUint64)
+	f.time = c.uvarint(math.MaxUint64)
+	f.place = c.uvarint(math.MaxUint32)
+	if src[0]&withID != 0 {
+		f.id = c.take(16)
+	}
+	f.meta = int(c.uvarint(backend.MaxMetaBytes))
+	return c.at, c.ok && f.kind != 0 && len(f.name) > 0
+}
+
+// cursor reads fields one after the other. Once one does not fit, ok is false and
+// all others are zero.
+type cursor struct {
+	src []byte
+	at  int
+	ok  bool
+}
+
+func (c *cursor) uvarint(most uint64) uint64 {
+	if !c.ok {
+		return 0
+	}
+	if c.at < len(c.src) && c.src[c.at] < 0x80 && most >= 0x80 { // the common case
+		c.at++
+		return uint64(c.src[c.at-1])
+	}
+	u, w := binary.Uvarint(c.src[c.at:])
+	if w <= 0 || u > most {
+		c.ok = false
+		return 0
+	}
+	c.at += w
+	return u
+}
+
+func (c *cursor) take(n int) []byte {
+	if !c.ok || n > len(c.src)-c.at {
+		c.ok = false
+		return nil
+	}
+	c.at += n
+	return c.src[c.at-n : c.at]
+}
+
+func (c *cursor) bytes(most uint64) []byte { return c.take(int(c.uvarint(most))) }
+
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{backend.ErrCorrupt}, args...)...)
+}

@@ -1,0 +1,57 @@
+package file
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
+)
+
+// noSpace reports whether err says that the disk, the quota or the largest file is full.
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// openError wraps what the operating system said while a store was opened.
+func openError(what string, err error) error {
+	if err == nil || sentinel(err) {
+		return err
+	}
+	var held *disk.HeldError
+	switch {
+	case errors.As(err, &held):
+		return fmt.Errorf("%w: the store is %v", backend.ErrLocked, held)
+	case noSpace(err):
+		return fmt.Errorf("%w: %s: %w", backend.ErrNoSpace, what, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %s: %w: this process may not write there (ReadOnly opens a store for reading alone)", backend.ErrInvalid, what, err)
+	case errors.Is(err, errors.ErrUnsupported):
+		return fmt.Errorf("%w: %s: %w", backend.ErrUnsupported, what, err)
+	case errors.Is(err, syscall.EIO):
+		return fmt.Errorf("%w: %s: %w", backend.ErrCorrupt, what, err)
+	}
+	return fmt.Errorf("%w: %s: %w", backend.ErrInvalid, what, err)
+}
+
+var sentinels = []error{
+	backend.ErrInvalid, backend.ErrUnsupported, backend.ErrLocked, backend.ErrFormat, backend.ErrNoSpace,
+	backend.ErrPoisoned, backend.ErrUnknownOutcome, backend.ErrCorrupt, backend.ErrClosed,
+}
+
+// sentinel reports whether err wraps one already.
+func sentinel(err error) bool {
+	for _, s := range sentinels {
+		if errors.Is(err, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// unreadable is an error of the medium, at its place: an unread byte may be anything.
+func unreadable(name string, off int64, err error) error {
+	return &backend.CorruptError{File: name, Offset: off, Detail: fmt.Sprintf("can't be read: %v", err)}
+}

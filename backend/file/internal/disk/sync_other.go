@@ -1,0 +1,6 @@
+//go:build !linux
+
+package disk
+
+// datasync is Sync; on darwin that is F_FULLFSYNC.
+func datasync(f *file) error { return f.Sync() }

@@ -1,0 +1,111 @@
+package file
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
+)
+
+// FormatVersion is the format that this package writes, and the newest it reads.
+const FormatVersion = 1
+
+// The names in a store's directory. What ends in tmpSuffix is rubbish that a crash
+// left.
+const (
+	lockName      = "LOCK"
+	manifestName  = "MANIFEST"
+	markName      = "MARK"
+	quarantineDir = "quarantine"
+	segmentSuffix = ".seg"
+	tmpSuffix     = ".tmp"
+	lostAndFound  = "lost+found" // a file system's own, at its root
+)
+
+const (
+	pageSize   = 4096      // what a disk is taken to write, or to lose, as one
+	headerSize = pageSize  // of a segment: groups begin after it
+	groupAlign = 8         // groups begin at multiples of it
+	layLeast   = 64 << 10  // zeros laid ahead at a time, and in a new segment
+	layMost    = 1 << 20   // zeros laid ahead at a time
+	readSize   = 256 << 10 // of one pread, where more than one record is wanted
+	maxGroup   = 256 << 20 // bytes of a group: the largest batch fits, whatever its records
+	maxSegment = 1<<32 - 1 // offsets are kept in 32 bits
+	_          = uint32(maxGroup)
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func segmentName(id uint64) string { return fmt.Sprintf("%08d%s", id, segmentSuffix) }
+
+// segmentID is the inverse of segmentName.
+func segmentID(name string) (id uint64, ok bool) {
+	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok {
+		return 0, false
+	}
+	id, err := strconv.ParseUint(digits, 10, 64)
+	return id, err == nil && segmentName(id) == name
+}
+
+// segmentHeader is the first page of a segment:
+//
+//	   0  magic "papyrasg"
+//	   8  format u32
+//	  12  zero u32
+//	  16  store UUID, 16 bytes
+//	  32  id u64
+//	  40  life u64            random, made with the segment; never shown to anyone
+//	  48  previous id u64     0: none
+//	  56  zero
+//	4092  CRC-32C of all before
+type segmentHeader struct {
+	format   uint32
+	store    [16]byte
+	id, life uint64
+	previous uint64
+}
+
+const segmentMagic = "papyrasg"
+
+func (h *segmentHeader) encode() []byte {
+	b := make([]byte, headerSize)
+	copy(b, segmentMagic)
+	binary.LittleEndian.PutUint32(b[8:], h.format)
+	copy(b[16:], h.store[:])
+	binary.LittleEndian.PutUint64(b[32:], h.id)
+	binary.LittleEndian.PutUint64(b[40:], h.life)
+	binary.LittleEndian.PutUint64(b[48:], h.previous)
+	binary.LittleEndian.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli))
+	return b
+}
+
+// parseSegmentHeader returns ok false if the page can't be trusted. A page of a newer
+// format is ok; the caller looks at format first.
+func parseSegmentHeader(b []byte) (h segmentHeader, ok bool) {
+	if len(b) < headerSize || string(b[:8]) != segmentMagic ||
+		crc32.Checksum(b[:headerSize-4], castagnoli) != binary.LittleEndian.Uint32(b[headerSize-4:]) {
+		return h, false
+	}
+	h.format = binary.LittleEndian.Uint32(b[8:])
+	copy(h.store[:], b[16:])
+	h.id = binary.LittleEndian.Uint64(b[32:])
+	h.life = binary.LittleEndian.Uint64(b[40:])
+	h.previous = binary.LittleEndian.Uint64(b[48:])
+	return h, true
+}
+
+// lifeSeed is the checksum's state that all group headers of a segment begin with.
+func lifeSeed(store [16]byte, id, life uint64) uint32 {
+	b := append(make([]byte, 0, 32), store[:]...)
+	b = binary.LittleEndian.AppendUint64(b, id)
+	b = binary.LittleEndian.AppendUint64(b, life)
+	return crc32.Checksum(b, castagnoli)
+}
+
+// recordsFit checks at compile time that the largest batch fits into a group.
+const _ = uint(maxGroup - backend.DefaultMaxBatchBytes - backend.MaxBatchCount*(codec.MaxOverhead+sparseEntry) - groupSize - groupAlign)

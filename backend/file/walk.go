@@ -1,0 +1,292 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
+)
+
+// walker reads the log from its beginning, checks all of it, and builds an index: when
+// a store is opened, and again for a full scan.
+//
+// The segments are one log. Where a group ends, the next one of the log stands either
+// there or at the beginning of the next segment; what else may be there, see tail.go.
+type walker struct {
+	ctx      context.Context
+	store    [16]byte
+	mark     *mark // the newest; nil if there is none
+	limit    place // not zero: the scan ends at this segment and offset
+	report   func(backend.Anomaly)
+	progress func(done, total int64)
+
+	ix      *index
+	window  window
+	decoder codec.Decoder
+	extents []extent
+	found   []found
+	last    struct { // where the last group is
+		sg       *segment
+		off, end int64
+		sequence uint64
+		crc      uint32
+	}
+	tail    torn  // what to cut
+	damaged bool  // something is lost
+	done    int64 // bytes, for progress
+	total   int64
+	err     error // the walk could not go on
+}
+
+// found is a record's numbers, as far as they are sound, and where it is.
+type found struct {
+	stream  string // empty: not even the record's head is sound
+	version backend.Version
+	kind    backend.Kind
+	epoch   uint64
+	at      extent
+	err     error // why the record can't be read
+}
+
+func (f *found) record() backend.Record {
+	return backend.Record{Position: f.at.position, Stream: f.stream, Version: f.version, Kind: f.kind, Epoch: f.epoch}
+}
+
+// torn is what a crash left above the end of the log. The zero torn is nothing.
+type torn struct {
+	sg       *segment
+	from, to int64
+}
+
+// state is what stands where a group may.
+type state uint8
+
+const (
+	nothing state = iota // no header that can be trusted
+	broken               // a header, but its group does not verify
+	whole                // a group that verifies
+)
+
+func newWalker(ctx context.Context, store [16]byte, seed codec.Seed, segments []*segment) *walker {
+	w := &walker{ctx: ctx, store: store, ix: newIndex(), report: func(backend.Anomaly) {}, progress: func(int64, int64) {}}
+	w.decoder.Seed = seed
+	for _, sg := range segments {
+		sg.ordinal, sg.end = uint32(len(w.ix.segments)), headerSize
+		w.ix.segments = append(w.ix.segments, sg)
+		w.total += sg.laid
+	}
+	return w
+}
+
+// run walks the whole log. What it finds is reported; an error means that it could not
+// go on.
+func (w *walker) run() error {
+	for i, sg := range w.ix.segments {
+		if w.limit.off > 0 && sg.ordinal > w.limit.segment {
+			break
+		}
+		if w.header(i, sg); w.err != nil {
+			return w.err
+		}
+	}
+	at := cursor{}
+	if len(w.ix.segments) > 0 {
+		at = cursor{w.ix.segments[0], headerSize}
+	}
+	for at.sg != nil && w.err == nil {
+		if w.err = context.Cause(w.ctx); w.err == nil {
+			at = w.step(at)
+		}
+	}
+	return w.err
+}
+
+// cursor is a place in the log. Without a segment it is the end.
+type cursor struct {
+	sg  *segment
+	off int64
+}
+
+// step takes in what stands at a place, and returns the next.
+func (w *walker) step(at cursor) cursor {
+	if w.limit.off > 0 && at.sg.ordinal == w.limit.segment && at.off >= int64(w.limit.off) {
+		return cursor{}
+	}
+	g, st := w.look(at)
+	if w.err != nil {
+		return cursor{}
+	}
+	if st == whole && g.sequence == w.last.sequence+1 && g.chain == w.last.crc {
+		return w.accept(at, &g)
+	}
+	return w.trouble(at, g, st)
+}
+
+// header checks a segment's first page.
+func (w *walker) header(i int, sg *segment) {
+	if sg.file == nil {
+		w.damage(backend.MissingFile, sg, -1, 0, "the manifest lists it")
+		return
+	}
+	b, err := w.window.bytes(sg, 0, headerSize, headerSize)
+	if err != nil {
+		w.damage(backend.Unreadable, sg, 0, headerSize, err.Error())
+		return
+	}
+	h, ok := parseSegmentHeader(b)
+	previous := uint64(0)
+	if i > 0 {
+		previous = w.ix.segments[i-1].id
+	}
+	switch {
+	case !ok:
+		w.warn(backend.BadHeader, sg, 0, headerSize, "the segment's header is not what was written; the manifest holds all that it said")
+	case h.format > FormatVersion:
+		w.err = fmt.Errorf("%w: %s: format %d: this version of papyra reads up to %d; nothing was changed", backend.ErrFormat, sg.name, h.format, FormatVersion)
+	case h.store != w.store || h.id != sg.id || h.life != sg.life || h.previous != previous:
+		w.damage(backend.WrongStore, sg, 0, headerSize, fmt.Sprintf("the file is segment %d of this or another store, not the one that the manifest lists", h.id))
+	}
+}
+
+// look reads what stands at a place. w.found holds the records, if there is a header.
+func (w *walker) look(at cursor) (g group, st state) {
+	b, err := w.window.bytes(at.sg, at.off, groupSize, readSize)
+	if err != nil {
+		return g, nothing
+	}
+	g, ok := parseGroup(b, at.sg, at.off)
+	if !ok {
+		return g, nothing
+	}
+	if !g.known() {
+		w.err = fmt.Errorf("%w: %s offset %d: a group of kind %d, flags %#x: a newer version wrote it; nothing was changed", backend.ErrFormat, at.sg.name, at.off, g.kind, g.flags)
+		return g, nothing
+	}
+	b, err = w.window.bytes(at.sg, at.off, int(g.length), readSize)
+	if err != nil {
+		b = nil
+	}
+	if w.examine(&g, b) {
+		return g, whole
+	}
+	return g, broken
+}
+
+// examine decodes a group's records into w.found, and reports whether all of it
+// verifies. b may be short.
+func (w *walker) examine(g *group, b []byte) (sound bool) {
+	w.found, w.extents = w.found[:0], w.extents[:0]
+	if len(b) < groupSize+g.table() {
+		w.absent(g)
+		return false
+	}
+	laid := false
+	w.extents, laid = g.lay(b, w.extents)
+	sound = laid && len(b) == int(g.length) && g.bodyCRC(b, w.extents) == g.body
+	next := groupSize + g.table()
+	for i := range int(g.records) {
+		e := extent{at: next, position: g.first + backend.Position(i)}
+		if i < len(w.extents) {
+			e = w.extents[i]
+		}
+		f := w.decode(b, e, g.base)
+		if f.err != nil && e.at != next { // the table may be what is wrong
+			if own := w.decode(b, extent{at: next, position: e.position}, g.base); own.err == nil {
+				f = own
+			}
+		}
+		sound = sound && f.err == nil && (i >= len(w.extents) || f.at.n == w.extents[i].n)
+		next = f.at.at + f.at.n
+		w.found = append(w.found, f)
+	}
+	return sound
+}
+
+// absent makes w.found say that all records of a group are lost.
+func (w *walker) absent(g *group) {
+	for i := range g.records {
+		p := g.first + backend.Position(i)
+		w.found = append(w.found, found{at: extent{position: p}, err: fmt.Errorf("%w: the group is cut short", backend.ErrCorrupt)})
+		if g.flags&flagSparse != 0 {
+			return // the positions of the others stood in the table
+		}
+	}
+}
+
+func (w *walker) decode(b []byte, e extent, base int64) (f found) {
+	f.at = e
+	var r backend.Record
+	n, err := w.decoder.Decode(b[min(e.at, len(b)):], e.position, base, &r)
+	f.stream, f.version, f.kind, f.epoch = r.Stream, r.Version, r.Kind, r.Epoch
+	if err == nil {
+		f.at.n = n
+	}
+	if err != nil || e.n > 0 && n != e.n {
+		f.err = err
+		if err == nil {
+			f.err = fmt.Errorf("%w: %d bytes, the table says %d", backend.ErrCorrupt, n, e.n)
+			f.at.n = n
+		}
+	}
+	return f
+}
+
+// accept takes in the group whose records w.found holds, and returns what follows it.
+func (w *walker) accept(at cursor, g *group) cursor {
+	end := at.off + int64(g.length)
+	w.ix.begin(at.sg, at.off, g)
+	for i := range w.found {
+		f := &w.found[i]
+		r := f.record()
+		w.ix.put(at.sg, at.off, g, i, &r, f.at)
+		if f.err != nil {
+			w.lostRecord(at, f)
+		}
+	}
+	for _, o := range w.ix.odd {
+		w.damaged = true
+		w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: at.sg.name, Offset: int64(o.at.off), Stream: o.record.Stream,
+			Version: o.record.Version, Position: o.record.Position, Detail: fmt.Sprintf("it follows version %d of its stream", o.after)})
+	}
+	w.ix.odd = w.ix.odd[:0]
+	w.last.sg, w.last.off, w.last.end, w.last.sequence, w.last.crc = at.sg, at.off, end, g.sequence, g.crc
+	w.checkMark(at, g)
+	w.done += int64(g.length)
+	w.progress(w.done, max(w.total, w.done))
+	return cursor{at.sg, end}
+}
+
+// lostRecord reports one damaged record.
+func (w *walker) lostRecord(at cursor, f *found) {
+	off := at.off + int64(f.at.at)
+	w.damaged = true
+	w.report(backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: at.sg.name, Offset: off, Length: int64(f.at.n),
+		Stream: f.stream, Version: f.version, Position: f.at.position, Detail: f.err.Error()})
+	if f.stream == "" {
+		w.ix.lose(hole{from: f.at.position, to: f.at.position, lost: backend.CorruptError{File: at.sg.name, Offset: off, Length: int64(f.at.n), Position: f.at.position, Detail: f.err.Error()}})
+	}
+}
+
+// checkMark compares the group that the newest mark reports with the one that is there.
+func (w *walker) checkMark(at cursor, g *group) {
+	m := w.mark
+	if m == nil || m.sequence != g.sequence {
+		return
+	}
+	if m.segment != at.sg.id || m.life != at.sg.life || m.end != uint64(at.off)+uint64(g.length) || m.chain != g.crc {
+		w.damage(backend.BadHeader, at.sg, at.off, groupSize, "another group was marked durable in this one's place")
+	}
+}
+
+func (w *walker) damage(code backend.AnomalyCode, sg *segment, off, n int64, detail string) {
+	w.damaged = true
+	w.report(backend.Anomaly{Code: code, Severity: backend.Damage, File: sg.name, Offset: off, Length: n, Detail: detail})
+}
+
+func (w *walker) warn(code backend.AnomalyCode, sg *segment, off, n int64, detail string) {
+	w.report(backend.Anomaly{Code: code, Severity: backend.Warning, File: sg.name, Offset: off, Length: n, Detail: detail})
+}
+
+var errMissing = errors.New("the file is missing")

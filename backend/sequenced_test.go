@@ -1,0 +1,298 @@
+package backend_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// eagerLog is a LogDriver that shows records before their sync, as bbolt and pebble
+// do, and fails as a test says.
+type eagerLog struct {
+	mu      sync.Mutex
+	records []backend.Record
+	sync    func() error // called after the records are visible; an error takes nothing back
+	heads   int          // calls of Head
+}
+
+func (l *eagerLog) Append(_ context.Context, records []backend.Record) error {
+	l.mu.Lock()
+	for i := range records {
+		l.records = append(l.records, records[i].Clone())
+	}
+	l.mu.Unlock()
+	if l.sync != nil {
+		return l.sync()
+	}
+	return nil
+}
+
+func (l *eagerLog) Read(_ context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
+	l.mu.Lock()
+	all := slices.Clone(l.records)
+	l.mu.Unlock()
+	place := func(r backend.Record) uint64 {
+		if q.Stream != "" {
+			return uint64(r.Version)
+		}
+		return uint64(r.Position)
+	}
+	all = slices.DeleteFunc(all, func(r backend.Record) bool {
+		return q.Stream != "" && r.Stream != q.Stream || !q.Kinds.Has(r.Kind) || place(r) < q.From || place(r) > q.To
+	})
+	slices.SortStableFunc(all, func(a, b backend.Record) int { return cmp.Compare(place(a), place(b)) })
+	if q.Reverse {
+		slices.Reverse(all)
+	}
+	if q.Limit > 0 && len(all) > q.Limit {
+		all = all[:q.Limit]
+	}
+	return func(yield func(backend.Record, error) bool) {
+		for _, r := range all {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (l *eagerLog) Head(_ context.Context, stream string) (h backend.Head, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.heads++
+	for i := range l.records {
+		if l.records[i].Stream == stream {
+			h = h.After(&l.records[i])
+		}
+	}
+	return h, nil
+}
+
+func (l *eagerLog) Last(context.Context) (backend.Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.records) == 0 {
+		return 0, nil
+	}
+	return l.records[len(l.records)-1].Position, nil
+}
+
+func (l *eagerLog) Streams(ctx context.Context, q backend.StreamQuery) iter.Seq2[backend.StreamInfo, error] {
+	var names []string
+	for _, r := range l.records {
+		names = append(names, r.Stream)
+	}
+	slices.Sort(names)
+	return func(yield func(backend.StreamInfo, error) bool) {
+		for _, name := range slices.Compact(names) {
+			if !strings.HasPrefix(name, q.Prefix) || name <= q.After {
+				continue
+			}
+			h, err := l.Head(ctx, name)
+			if !yield(backend.StreamInfo{Name: name, Head: h}, err) {
+				return
+			}
+		}
+	}
+}
+
+func (l *eagerLog) Scan(context.Context, backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+	return func(func(backend.Anomaly, error) bool) {}
+}
+
+func (l *eagerLog) Recover(context.Context, backend.RecoveryPlan) (backend.RecoveryStats, error) {
+	return backend.RecoveryStats{}, backend.ErrUnsupported
+}
+
+func (l *eagerLog) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
+	return backend.CompactionStats{}, backend.ErrUnsupported
+}
+
+func (l *eagerLog) Info() backend.Info { return backend.Info{Engine: "eager"} }
+
+func (l *eagerLog) Close() error { return nil }
+
+func overLog(t *testing.T, l *eagerLog) *backend.Backend {
+	t.Helper()
+	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return backend.Sequenced(l), nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+func TestNothingUnsyncedIsVisibleInAnyAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &eagerLog{}
+		b := overLog(t, l)
+		ctx := t.Context()
+		if _, err := b.Append(ctx, backend.Batch{Stream: "old", Records: []backend.Record{event("x", "1")}}); err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		l.sync = func() error { <-release; return nil }
+		done := make(chan []backend.Result)
+		go func() {
+			res, err := b.AppendAll(ctx, []backend.Batch{
+				{Stream: "old", Expected: 1, Records: []backend.Record{event("x", "2")}},
+				{Stream: "new", Records: []backend.Record{event("x", "3")}},
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			done <- res
+		}()
+		synctest.Wait() // the log shows it; the sync has not come back
+		look := func(when string, last backend.Position, old, fresh backend.Version, streams string) {
+			if p, err := b.Last(ctx); p != last || err != nil {
+				t.Errorf("%s: Last = %d, %v; want %d", when, p, err, last)
+			}
+			for stream, want := range map[string]backend.Version{"old": old, "new": fresh} {
+				if h, err := b.Head(ctx, stream); h.Version != want || err != nil {
+					t.Errorf("%s: Head(%s) = %+v, %v; want version %d", when, stream, h, err, want)
+				}
+				for _, reverse := range []bool{false, true} {
+					n := 0
+					for range b.Read(ctx, backend.Query{Stream: stream, Reverse: reverse}) {
+						n++
+					}
+					if n != int(want) {
+						t.Errorf("%s: %s reads %d records, want %d", when, stream, n, want)
+					}
+				}
+			}
+			n := 0
+			for range b.Read(ctx, backend.Query{Reverse: true}) {
+				n++
+			}
+			if n != int(last) {
+				t.Errorf("%s: the store reads %d records, want %d", when, n, last)
+			}
+			var got []string
+			for s, err := range b.Streams(ctx, backend.StreamQuery{}) {
+				got = append(got, fmt.Sprintf("%s@%d", s.Name, s.Head.Version))
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			if strings.Join(got, " ") != streams {
+				t.Errorf("%s: Streams = %v, want %s", when, got, streams)
+			}
+		}
+		look("before the sync", 1, 1, 0, "old@1")
+		close(release)
+		<-done
+		look("after the sync", 3, 2, 1, "new@1 old@2")
+	})
+}
+
+func TestADefiniteFailureTakesTheGroupsHeadsBack(t *testing.T) {
+	l := &eagerLog{}
+	b := overLog(t, l)
+	l.sync = func() error {
+		l.records = nil
+		return fmt.Errorf("%w: full", backend.ErrNoSpace)
+	}
+	res, err := b.AppendAll(t.Context(), []backend.Batch{
+		{Stream: "s", Records: []backend.Record{event("x", "1")}},
+		{Stream: "s", Expected: 1, Records: []backend.Record{event("x", "2")}},
+		{Stream: "s", Expected: 1, Records: []backend.Record{event("x", "3")}},
+	})
+	for i := range res {
+		if !errors.Is(res[i].Err, backend.ErrNoSpace) || !errors.Is(err, backend.ErrNoSpace) {
+			t.Errorf("batch %d: %v (%v); a verdict may not rest on what was not stored", i, res[i].Err, err)
+		}
+	}
+	l.sync = nil
+	if r, err := b.Append(t.Context(), backend.Batch{Stream: "s", Records: []backend.Record{event("x", "1")}}); err != nil || r.Version != 1 || r.Position != 1 {
+		t.Errorf("the next append: %+v, %v; want version 1 at position 1", r, err)
+	}
+}
+
+func TestAnUnknownOutcomePoisonsAndIsLearntByRetryAfterReopen(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stored %v", stored), func(t *testing.T) {
+			l := &eagerLog{}
+			b := overLog(t, l)
+			l.sync = func() error {
+				if !stored {
+					l.records = nil
+				}
+				return fmt.Errorf("%w: the sync failed", backend.ErrUnknownOutcome)
+			}
+			batch := backend.Batch{Stream: "s", ID: backend.BatchID{7}, Records: []backend.Record{event("x", "1"), event("x", "2")}}
+			if _, err := b.Append(t.Context(), batch); !errors.Is(err, backend.ErrUnknownOutcome) || !errors.Is(err, backend.ErrPoisoned) {
+				t.Fatalf("Append = %v", err)
+			}
+			l.sync = nil
+			if _, err := b.Append(t.Context(), batch); !errors.Is(err, backend.ErrPoisoned) || errors.Is(err, backend.ErrUnknownOutcome) {
+				t.Errorf("Append on the poisoned backend = %v, want ErrPoisoned, definite", err)
+			}
+			if err := b.Reopen(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			res, err := b.Append(t.Context(), batch)
+			if err != nil || res.Repeated != stored || res.Version != 2 || res.Position != 2 || len(l.records) != 2 {
+				t.Errorf("the retry: %+v, %v; the log holds %d records", res, err, len(l.records))
+			}
+		})
+	}
+}
+
+func TestHeadsAreBoundedAndAskedOfTheEngineAgain(t *testing.T) {
+	const streams, kept = 70_000, 1 << 16
+	batches := make([]backend.Batch, streams)
+	for i := range batches {
+		batches[i] = backend.Batch{Stream: fmt.Sprintf("s%d", i), Records: []backend.Record{event("x", "")}}
+	}
+	headless := &headless{eagerLog: &eagerLog{}, heads: map[string]backend.Head{}}
+	c, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return backend.Sequenced(headless), nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 2 {
+		res, err := c.AppendAll(t.Context(), batches)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range res {
+			if res[i].Err != nil || res[i].Version != batches[i].Expected+1 {
+				t.Fatalf("%s: %+v", batches[i].Stream, res[i])
+			}
+			batches[i].Expected = res[i].Version
+		}
+	}
+	if headless.asked < 2*streams-kept {
+		t.Errorf("the engine was asked for %d heads, want at least %d: more than %d were kept", headless.asked, 2*streams-kept, kept)
+	}
+}
+
+// headless answers Head from a map, so that many streams are quick.
+type headless struct {
+	*eagerLog
+	heads map[string]backend.Head
+	asked int
+}
+
+func (l *headless) Append(ctx context.Context, records []backend.Record) error {
+	for i := range records {
+		l.heads[records[i].Stream] = l.heads[records[i].Stream].After(&records[i])
+	}
+	return l.eagerLog.Append(ctx, records)
+}
+
+func (l *headless) Head(_ context.Context, stream string) (backend.Head, error) {
+	l.asked++
+	return l.heads[stream], nil
+}
