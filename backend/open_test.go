@@ -147,7 +147,7 @@ func TestAReadOnlyBackendRefusesToWrite(t *testing.T) {
 
 func TestWhatIsNotClaimedIsUnsupported(t *testing.T) {
 	b := open(t, nil)
-	if _, err := b.Compact(t.Context(), nil); !errors.Is(err, backend.ErrUnsupported) {
+	if _, err := b.Compact(t.Context(), backend.Cut{}); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("Compact = %v", err)
 	}
 	if _, err := b.Recover(t.Context(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrUnsupported) {
