@@ -77,7 +77,7 @@ type committer struct {
 	leading  bool          // somebody leads
 	stopped  bool          // Close has begun: nothing more is queued
 	inFlight []*request    // what the leader has taken
-	dueBy    time.Time     // when the watchdog gives up on inFlight
+	dueBy    time.Time     // when the watchdog gives up on inFlight; zero: it has its verdicts
 
 	// The leader's own; handed on with leading.
 	group    []Batch
@@ -342,7 +342,7 @@ func stamped(records []Record, kind Kind, now time.Time) []Record {
 func (c *committer) giveUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Now().Before(c.dueBy) { // fired for the group before
+	if c.dueBy.IsZero() || time.Now().Before(c.dueBy) { // fired for a group before
 		return
 	}
 	for _, r := range c.inFlight {
@@ -364,27 +364,38 @@ func (c *committer) finish(err error) (more bool) {
 	if err == nil {
 		c.count()
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	at := 0
-	for i, r := range c.inFlight {
-		n := len(r.batches)
-		if r.state == taken {
-			if err == nil {
-				copy(r.results, c.results[at:at+n])
-			}
-			c.answer(r, err)
+	c.settle(err)
+	for i, r := range c.inFlight { // without the lock: those who are woken will want it
+		if r != nil {
+			r.answered <- struct{}{}
 		}
-		at += n
 		c.inFlight[i] = nil
 	}
 	clear(c.group)
-	c.inFlight, c.group, c.results = c.inFlight[:0], c.group[:0], nil
-	more = c.first != nil
-	if !more {
-		c.leading = false
+	c.group, c.results = c.group[:0], nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inFlight = c.inFlight[:0]
+	c.leading = c.first != nil
+	return c.leading
+}
+
+// settle gives each request of the group its verdict, and leaves those in inFlight
+// that are still to be told.
+func (c *committer) settle(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dueBy = time.Time{} // inFlight is the leader's alone from here on
+	at := 0
+	for i, r := range c.inFlight {
+		n := len(r.batches)
+		if r.state != taken { // the watchdog has answered it
+			c.inFlight[i] = nil
+		} else if r.state, r.err = answered, err; err == nil {
+			copy(r.results, c.results[at:at+n])
+		}
+		at += n
 	}
-	return more
 }
 
 // count adds up what the group has made durable.

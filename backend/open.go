@@ -65,7 +65,7 @@ func Open(ctx context.Context, rawURL string) (*Backend, error) {
 }
 
 // OpenWith is [Open] with options that a URL can't say. What the URL says goes
-// before opts.
+// before opts, but it can't make a read-only handle a writing one.
 func OpenWith(ctx context.Context, rawURL string, opts *Options) (*Backend, error) {
 	var o Options
 	if opts != nil {
@@ -133,7 +133,7 @@ func commonKey(o *Options, key, value string) (err error) {
 	case "name":
 		o.Name = value
 	case "readonly":
-		o.ReadOnly = value == "true"
+		o.ReadOnly = o.ReadOnly || value == "true"
 		if value != "true" && value != "false" {
 			err = fmt.Errorf("%w: readonly=%s: want true or false", ErrInvalid, value)
 		}

@@ -43,7 +43,7 @@ func TestNoErrorRepeatsAURLsPassword(t *testing.T) {
 }
 
 func TestWhatTheURLSaysGoesBeforeTheOptions(t *testing.T) {
-	b, err := backend.OpenWith(t.Context(), "memory://?name=ledger&readonly=false", &backend.Options{Name: "other", ReadOnly: true})
+	b, err := backend.OpenWith(t.Context(), "memory://?name=ledger&readonly=false", &backend.Options{Name: "other"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,18 @@ func TestWhatTheURLSaysGoesBeforeTheOptions(t *testing.T) {
 		t.Errorf("name %q, engine %q", b.Name(), b.Engine())
 	}
 	if _, err := b.Append(t.Context(), one("s")); err != nil {
-		t.Errorf("readonly=false of the URL was not heard: %v", err)
+		t.Errorf("Append = %v", err)
+	}
+}
+
+func TestAURLCanNotUndoReadOnly(t *testing.T) {
+	b, err := backend.OpenWith(t.Context(), "memory://?readonly=false", &backend.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnsupported) {
+		t.Errorf("Append = %v, want ErrUnsupported", err)
 	}
 }
 

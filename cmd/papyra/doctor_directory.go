@@ -1,0 +1,221 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// What a file store's directory holds, as far as the doctor has to know it when
+// the engine can't open it.
+const (
+	manifestFile  = "MANIFEST"
+	lockFile      = "LOCK"
+	quarantineDir = "quarantine"
+	segmentSuffix = ".seg"
+	lostAndFound  = "lost+found" // a file system's own, at its root
+	manifestMagic = "papyra file store format "
+)
+
+// lowSpace is the free space below which the doctor warns: a store needs room for
+// some segments to go on.
+const lowSpace = 256 << 20
+
+// quarantined is one file in quarantine.
+type quarantined struct {
+	File  string `json:"file"`
+	Bytes int64  `json:"bytes"`
+}
+
+// examineDirectory looks at a file store's directory from outside, without the
+// engine.
+func (d *doctor) examineDirectory(p place) {
+	if p.url.Scheme == "memory" {
+		d.add("place", statusNote, "memory of this very program: a new, empty store; that of another process can't be reached")
+	}
+	dir := p.dir()
+	if dir == "" || p.missing() != nil {
+		return
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		d.add("place", statusProblem, "the directory can't be read: %v", reason(err))
+		return
+	}
+	d.examinePlace(dir, entries)
+	d.examinePermissions(dir)
+	d.examineSpace(dir)
+	d.examineLock(filepath.Join(dir, lockFile))
+	d.examineQuarantine(filepath.Join(dir, quarantineDir))
+}
+
+// examinePlace tells a store from an empty directory and from anything else.
+func (d *doctor) examinePlace(dir string, entries []os.DirEntry) {
+	var names []string
+	segments := 0
+	for _, e := range entries {
+		if e.Name() == lostAndFound {
+			continue
+		}
+		names = append(names, e.Name())
+		if strings.HasSuffix(e.Name(), segmentSuffix) {
+			segments++
+		}
+	}
+	switch {
+	case slices.Contains(names, manifestFile):
+		d.examineManifest(filepath.Join(dir, manifestFile), segments)
+	case segments > 0:
+		d.add("place", statusProblem, "segments without a %s: a damaged store, not a new one", manifestFile)
+	case len(names) == 0:
+		d.add("place", statusProblem, "an empty directory: no store was made here yet, or the disk is not mounted")
+	default:
+		d.add("place", statusProblem, "no papyra store: it has no %s but %s", manifestFile, sample(names))
+	}
+}
+
+// examineManifest tells a store's format by its manifest's first line. Whether the
+// rest of the manifest is sound is for the engine to say.
+func (d *doctor) examineManifest(path string, segments int) {
+	note, err := firstLine(path)
+	format, ours := strings.CutPrefix(note, manifestMagic)
+	switch {
+	case err != nil:
+		d.add("place", statusProblem, "its %s can't be read: %v", manifestFile, reason(err))
+	case !ours:
+		d.add("place", statusProblem, "the file %s does not begin as a papyra manifest does: another program's, or damaged", manifestFile)
+	default:
+		d.add("place", statusOK, "a papyra store, format %s, %s", format, count(segments, "segment"))
+	}
+}
+
+// sample is the first few of some names.
+func sample(names []string) string {
+	shown := make([]string, 0, 4)
+	for _, n := range names[:min(3, len(names))] {
+		shown = append(shown, show(n))
+	}
+	if len(names) > 3 {
+		shown = append(shown, "…")
+	}
+	return strings.Join(shown, ", ")
+}
+
+func (d *doctor) examinePermissions(dir string) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		d.add("permissions", statusUnknown, "%v", reason(err))
+		return
+	}
+	detail := fmt.Sprintf("%v%s", info.Mode(), owner(info))
+	mode := info.Mode().Perm()
+	if runtime.GOOS == "windows" { // where modes are made up
+		mode = 0
+	}
+	switch {
+	case mode&0o022 != 0:
+		d.add("permissions", statusWarning, "%s: others than the owner may change what is in it", detail)
+		d.advise("let only the owner in: chmod 0700 %s", show(dir))
+	case mode&0o055 != 0:
+		d.add("permissions", statusNote, "%s: others than the owner may look into it", detail)
+	default:
+		d.add("permissions", statusOK, "%s", detail)
+	}
+}
+
+func (d *doctor) examineSpace(dir string) {
+	free, total, err := diskSpace(dir)
+	switch {
+	case err != nil:
+		d.add("disk", statusUnknown, "free space can't be told: %v", err)
+	case free < lowSpace:
+		d.add("disk", statusWarning, "%s free of %s", bytesText(free), bytesText(total))
+		d.advise("free some space: appends fail when the disk is full; reads go on")
+	default:
+		d.add("disk", statusOK, "%s free of %s", bytesText(free), bytesText(total))
+	}
+}
+
+// bytesText is a size for people.
+func bytesText(n uint64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
+	f, unit := float64(n), 0
+	for f >= 1024 && unit < len(units)-1 {
+		f, unit = f/1024, unit+1
+	}
+	if unit == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, units[unit])
+}
+
+// examineLock says who holds the store. That someone does is no fault.
+func (d *doctor) examineLock(path string) {
+	note, err := firstLine(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.add("lock", statusNote, "there is no %s file: no process has it open for writing", lockFile)
+		return
+	case err != nil:
+		d.add("lock", statusUnknown, "%s can't be read: %v", lockFile, reason(err))
+		return
+	case note == "":
+		note = "(nothing)"
+	}
+	switch pid, known := lockHolder(path); {
+	case !known:
+		d.add("lock", statusUnknown, "this system does not tell who holds it; %s says: %s", lockFile, note)
+	case pid == 0:
+		d.add("lock", statusOK, "free; the last to write was: %s", note)
+	case pid < 0:
+		d.add("lock", statusNote, "held by a process outside of this container; %s says: %s", lockFile, note)
+	default:
+		d.add("lock", statusNote, "held by process %d; %s says: %s", pid, lockFile, note)
+	}
+}
+
+// firstLine is the first line of a small file, of which it reads little.
+func firstLine(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	beginning, err := io.ReadAll(io.LimitReader(f, 512))
+	line, _, _ := strings.Cut(string(beginning), "\n")
+	return line, err
+}
+
+// examineQuarantine lists what recoveries have set aside. It is kept for ever, so
+// it is no anomaly.
+func (d *doctor) examineQuarantine(dir string) {
+	bytes := uint64(0)
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(dir, path)
+		d.Quarantine = append(d.Quarantine, quarantined{printable(filepath.ToSlash(name)), info.Size()})
+		bytes += uint64(info.Size())
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		d.add("quarantine", statusUnknown, "%v", reason(err))
+	case len(d.Quarantine) == 0:
+		d.add("quarantine", statusOK, "empty")
+	default:
+		d.add("quarantine", statusNote, "%s, %s, such as %s: bytes that earlier repairs set aside",
+			count(len(d.Quarantine), "file"), bytesText(bytes), show(d.Quarantine[0].File))
+	}
+}

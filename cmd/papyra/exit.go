@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// The exit codes, the same for every command. They are part of the interface:
+// docs/cli.md promises them.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // the operation failed
+	exitAnomalies   = 2   // anomalies were found, or are left
+	exitUnreachable = 3   // the store is locked, missing or can't be reached
+	exitUsage       = 64  // wrong flags, arguments or URL
+	exitInterrupted = 130 // SIGINT or SIGTERM
+)
+
+var (
+	// errInterrupted: a signal asked the program to end.
+	errInterrupted = errors.New("interrupted")
+	// errReported goes with an error whose whole story is on standard output.
+	errReported = errors.New("reported")
+)
+
+// usageError is a command line that can't be carried out as it stands.
+type usageError struct{ err error }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...)}
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *usageError) Unwrap() error { return e.err }
+
+// openError is a store that could not be opened.
+type openError struct {
+	place place
+	err   error
+}
+
+func (e *openError) Error() string {
+	return fmt.Sprintf("can't open %s: %s", e.place, plain(e.err))
+}
+
+// Unwrap returns the cause.
+func (e *openError) Unwrap() error { return e.err }
+
+// during is an error with what was going on when it came.
+type during struct {
+	what string
+	err  error
+}
+
+func (e *during) Error() string { return e.what + ": " + plain(e.err) }
+
+// Unwrap returns the cause.
+func (e *during) Unwrap() error { return e.err }
+
+// coded is an error with an exit code that its cause does not tell.
+type coded struct {
+	code int
+	err  error
+}
+
+func (e *coded) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *coded) Unwrap() error { return e.err }
+
+// plain is err's message without the "backend …: open:" of an OpError, which says
+// again what the command line said.
+func plain(err error) string {
+	if oe, ok := err.(*backend.OpError); ok {
+		return plain(oe.Err)
+	}
+	return err.Error()
+}
+
+// outcomes says, in the order in which they are tried, what an error that wraps
+// a sentinel is called in JSON and which code it exits with.
+var outcomes = []struct {
+	is   error
+	word string
+	code int
+}{
+	{errInterrupted, "interrupted", exitInterrupted},
+	{backend.ErrInvalid, "usage", exitUsage},
+	{backend.ErrLocked, "locked", exitUnreachable},
+	{backend.ErrCorrupt, "corrupt", exitAnomalies},
+	{backend.ErrFormat, "format", exitFailed},
+	{backend.ErrUnsupported, "unsupported", exitFailed},
+	{backend.ErrNoSpace, "no-space", exitFailed},
+	{backend.ErrCompacted, "compacted", exitFailed},
+}
+
+// outcome is the word and the exit code for err.
+func outcome(err error) (word string, code int) {
+	var withCode *coded
+	var usage *usageError
+	switch {
+	case err == nil:
+		return "ok", exitOK
+	case errors.As(err, &withCode):
+		return "failed", withCode.code
+	case errors.As(err, &usage):
+		return "usage", exitUsage
+	}
+	opening := (*openError)(nil)
+	if errors.As(err, &opening) && fromSystem(err) {
+		return "unreachable", exitUnreachable
+	}
+	for _, o := range outcomes {
+		if errors.Is(err, o.is) {
+			return o.word, o.code
+		}
+	}
+	if opening != nil {
+		return "unreachable", exitUnreachable
+	}
+	return "failed", exitFailed
+}
+
+// fromSystem reports whether an engine called a place invalid because the operating
+// system refused it (permissions, a name that is too long): the URL may be right.
+func fromSystem(err error) bool {
+	var errno syscall.Errno
+	return errors.Is(err, backend.ErrInvalid) && errors.As(err, &errno)
+}
+
+func exitCode(err error) int {
+	_, code := outcome(err)
+	return code
+}
+
+// advice is what to do about err, if the message does not say.
+func advice(err error) string {
+	word, _ := outcome(err)
+	switch word {
+	case "locked":
+		return "end the process that holds it, or ask that process"
+	case "corrupt":
+		return "run papyra scan to see all damage, papyra doctor for what to do"
+	case "format":
+		return "check the path, or use the program that wrote it"
+	case "unreachable":
+		return "check the path and its permissions; papyra doctor says more"
+	case "compacted":
+		return "leave --from out to begin at the first that is left"
+	case "usage":
+		return "see papyra --help"
+	}
+	return ""
+}

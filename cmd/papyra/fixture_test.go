@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/memory"
+)
+
+// The scheme fixture:// is an engine for these tests: a store with known records,
+// or one with a known fault. A papyra that is built without tests does not have it.
+func init() {
+	backend.Register("fixture", backend.Scheme{Keys: []string{"secret"}, Open: openFixture})
+}
+
+// refusals are the fixtures that can't be opened.
+var refusals = map[string]error{
+	"locked":  fmt.Errorf("%w: held by process 4711 on host db1 since 2026-01-02", backend.ErrLocked),
+	"foreign": fmt.Errorf("%w: this is a git repository", backend.ErrFormat),
+	"broken":  &backend.CorruptError{File: "MANIFEST", Offset: 12, Detail: "crc 1a2b, want 3c4d"},
+	"gone":    errors.New("connection refused"),
+}
+
+func openFixture(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Backend, error) {
+	if !opts.ReadOnly {
+		return nil, errors.New("the fixture was not opened read-only")
+	}
+	if opts.Startup.Mode != backend.IgnoreAnomalies {
+		return nil, fmt.Errorf("the fixture was opened with startup mode %v", opts.Startup.Mode)
+	}
+	return backend.New(ctx, func(ctx context.Context) (backend.Driver, error) {
+		if err := refusals[u.Host]; err != nil {
+			return nil, err
+		}
+		inner, err := memory.Open(ctx, &backend.Options{Clock: ticking()})
+		if err != nil {
+			return nil, err
+		}
+		if err := fill(ctx, inner, u.Host); err != nil {
+			return nil, err
+		}
+		return &fixture{Backend: inner, name: u.Host}, nil
+	}, &opts)
+}
+
+// ticking is a clock that goes on by one second and one nanosecond at each look.
+func ticking() func() time.Time {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return func() time.Time {
+		now = now.Add(time.Second + time.Nanosecond)
+		return now
+	}
+}
+
+// fill puts known records into b; the fixture named empty gets none, and many gets
+// a thousand streams besides.
+func fill(ctx context.Context, b *backend.Backend, name string) error {
+	if name == "empty" {
+		return nil
+	}
+	meta, err := backend.MakeMeta("traceparent", "00-ab-cd-01", "by", "\x1b[2Jeve")
+	if err != nil {
+		return err
+	}
+	raw, err := backend.MakeMeta("raw", "\xff\xfe")
+	if err != nil {
+		return err
+	}
+	batches := []backend.Batch{
+		{Stream: "account/ada", ID: backend.BatchID{0xab, 15: 1}, Epoch: 3, Records: []backend.Record{
+			{Type: "opened", Schema: 1, Payload: []byte(`{"owner":"ada","limit":1e400}`), Meta: meta},
+			{Type: "deposited", Schema: 2, Payload: []byte("{ \"cents\": 50 }\n")},
+		}},
+		{Stream: "account/ada", Expected: backend.Any, Epoch: 3, Records: []backend.Record{
+			{Type: "note", Payload: []byte("hello \x1b]0;pwned\a world \u202e\u009b31m")},
+			{Type: "blob", Payload: []byte{0, 0xff, 0x1b, 0x9b}, Meta: raw},
+		}},
+		{Stream: "evil \x1b[31m \u202e name", Expected: backend.Any, Records: []backend.Record{
+			{Type: "html", Payload: []byte("{\"a\":\"<b>&\u009b\u2028\"}")},
+			{Type: "", Payload: nil},
+		}},
+		{Stream: "$sys/shop/lifecycle", Expected: backend.Any, Records: []backend.Record{
+			{Type: "started", Payload: []byte(`"account/ada"`)},
+		}},
+	}
+	for _, batch := range batches {
+		if _, err := b.Append(ctx, batch); err != nil {
+			return err
+		}
+	}
+	_, err = b.SaveSnapshot(ctx, backend.Record{Stream: "account/ada", Version: 2, Epoch: 3, Type: "state", Payload: []byte(`{"cents":50}`)})
+	if err != nil || name != "many" {
+		return err
+	}
+	return fillMany(ctx, b)
+}
+
+func fillMany(ctx context.Context, b *backend.Backend) error {
+	for i := range 1000 {
+		_, err := b.Append(ctx, backend.Batch{Stream: fmt.Sprintf("many-%04d", i), Expected: backend.Any, Records: []backend.Record{
+			{Type: "made", Payload: fmt.Appendf(nil, `{"n":%d}`, i)},
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fixture is a driver over a filled memory store, with the faults that its name
+// asks for.
+type fixture struct {
+	*backend.Backend
+	name string
+}
+
+func (f *fixture) Append(context.Context, []backend.Batch) ([]backend.Result, error) {
+	return nil, fmt.Errorf("%w: fixtures are read", backend.ErrUnsupported)
+}
+
+func (f *fixture) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
+	return func(yield func(backend.Record, error) bool) {
+		for r, err := range f.Backend.Read(ctx, q) {
+			if f.name == "damaged" && r.Position == 4 {
+				yield(backend.Record{}, &backend.CorruptError{File: "000001.seg", Offset: 8192, Length: 64, Stream: r.Stream, Version: r.Version, Position: 4, Detail: "crc 00000001, want 00000002"})
+				return
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// findings are what a scan of a fixture reports.
+var findings = map[string][]backend.Anomaly{
+	"torn": {{Code: backend.TornTail, Severity: backend.Notice, File: "000001.seg", Offset: 4096, Length: 12, Detail: "cut by a crash"}},
+	"stray": {
+		{Code: backend.StrayFile, Severity: backend.Warning, File: "x\x1b[31m\u009b.tmp", Offset: -1, Detail: "nothing lists it"},
+	},
+	"damaged": {
+		{Code: backend.BadChecksum, Severity: backend.Damage, File: "000001.seg", Offset: 8192, Length: 64, Stream: "account/ada", Version: 4, Position: 4, Detail: "crc 00000001, want 00000002"},
+		{Code: backend.StrayFile, Severity: backend.Warning, File: "old.tmp", Offset: -1, Detail: "nothing lists it"},
+	},
+}
+
+func (f *fixture) Scan(ctx context.Context, _ backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+	return func(yield func(backend.Anomaly, error) bool) {
+		for _, a := range findings[f.name] {
+			if !yield(a, nil) {
+				return
+			}
+		}
+		switch f.name {
+		case "slow":
+			fmt.Fprintln(os.Stderr, "fixture: scanning")
+			<-ctx.Done()
+			yield(backend.Anomaly{}, context.Cause(ctx))
+		case "hung":
+			fmt.Fprintln(os.Stderr, "fixture: scanning")
+			select {}
+		case "eio":
+			yield(backend.Anomaly{}, errors.New("000001.seg offset 4096: input/output error"))
+		}
+	}
+}
+
+func (f *fixture) Recover(context.Context, backend.RecoveryPlan) (backend.RecoveryStats, error) {
+	return backend.RecoveryStats{}, backend.ErrUnsupported
+}
+
+func (f *fixture) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
+	return backend.CompactionStats{}, backend.ErrUnsupported
+}
+
+func (f *fixture) Info() backend.Info {
+	return backend.Info{Engine: "fixture", Stats: []backend.Stat{{Name: "segments", Unit: "{segment}", Help: "Segments.", Value: 1}}}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// summaryShape is what inspect summary says. What it counts, it counted by reading
+// every record: it vouches for them.
+type summaryShape struct {
+	header
+	Last     backend.Position `json:"last_position"`
+	First    backend.Position `json:"first_position"`
+	Streams  uint64           `json:"streams"`
+	Records  uint64           `json:"records"`
+	ByKind   kindCounts       `json:"records_by_kind"`
+	Bytes    uint64           `json:"bytes"`
+	Oldest   *time.Time       `json:"oldest,omitempty"`
+	Newest   *time.Time       `json:"newest,omitempty"`
+	Engines  []statShape      `json:"engine_stats"`
+	Complete bool             `json:"complete"`
+	Error    *errorShape      `json:"error,omitempty"`
+}
+
+// kindCounts are records by kind, in the order of the kinds.
+type kindCounts struct {
+	Event      uint64 `json:"event"`
+	Snapshot   uint64 `json:"snapshot"`
+	Lifecycle  uint64 `json:"lifecycle"`
+	Audit      uint64 `json:"audit"`
+	DeadLetter uint64 `json:"deadletter"`
+}
+
+func (k *kindCounts) of(kind backend.Kind) *uint64 {
+	return [...]*uint64{new(uint64), &k.Event, &k.Snapshot, &k.Lifecycle, &k.Audit, &k.DeadLetter}[kind]
+}
+
+// statShape is one figure of the engine's own.
+type statShape struct {
+	Name  string `json:"name"`
+	Unit  string `json:"unit"`
+	Value int64  `json:"value"`
+}
+
+func (a *app) summaryCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "summary",
+		Short:   "Show how much of what a store holds (reads every record)",
+		Example: "  papyra inspect summary --store file:///var/lib/app",
+		Args:    noArguments,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.summary(c.Context()) },
+	}
+}
+
+func (a *app) summary(ctx context.Context) error {
+	b, p, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	s := summaryShape{header: headerOf("papyra.summary/1", p, b)}
+	err = a.summarize(ctx, b, &s)
+	s.Complete, s.Error = err == nil, shapeOf(err)
+	for _, stat := range b.Stats() {
+		s.Engines = append(s.Engines, statShape{stat.Name, stat.Unit, stat.Value})
+	}
+	if a.format == formatJSON {
+		if writeErr := a.document(s); writeErr != nil {
+			return writeErr
+		}
+		return err
+	}
+	s.print(a)
+	return err
+}
+
+// summarize counts until the end or until something can't be read.
+func (a *app) summarize(ctx context.Context, b *backend.Backend, s *summaryShape) (err error) {
+	if s.Last, err = b.Last(ctx); err != nil {
+		return err
+	}
+	for _, err := range b.Streams(ctx, backend.StreamQuery{}) {
+		if err != nil {
+			return err
+		}
+		s.Streams++
+	}
+	progress := a.progress("reading", "")
+	defer progress.end()
+	for r, err := range b.Read(ctx, backend.Query{Kinds: backend.AllKinds}) {
+		if err != nil {
+			return err
+		}
+		s.count(&r)
+		progress.set(int64(r.Position), int64(s.Last))
+	}
+	return nil
+}
+
+func (s *summaryShape) count(r *backend.Record) {
+	if s.Records == 0 {
+		s.First = r.Position
+	}
+	s.Records++
+	*s.ByKind.of(r.Kind)++
+	s.Bytes += uint64(r.Size())
+	t := r.Time.UTC()
+	if s.Oldest == nil || t.Before(*s.Oldest) {
+		s.Oldest = &t
+	}
+	if s.Newest == nil || t.After(*s.Newest) {
+		s.Newest = &t
+	}
+}
+
+func (s *summaryShape) print(a *app) {
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("place", "%s", s.Place)
+	row("engine", "%s", s.Engine)
+	row("positions", "%d to %d", s.First, s.Last)
+	row("streams", "%d", s.Streams)
+	row("records", "%d%s", s.Records, s.ByKind.text())
+	row("bytes", "%d (names, types, meta and payloads)", s.Bytes)
+	if s.Oldest != nil {
+		row("oldest", "%s", s.Oldest.Format(time.RFC3339Nano))
+		row("newest", "%s", s.Newest.Format(time.RFC3339Nano))
+	}
+	for _, stat := range s.Engines {
+		row(s.Engine, "%s %d %s", stat.Name, stat.Value, stat.Unit)
+	}
+	if !s.Complete {
+		row("incomplete", "counted until something could not be read")
+	}
+}
+
+// text is " (event 3, snapshot 1)", or nothing.
+func (k *kindCounts) text() string {
+	var parts []string
+	for kind := backend.Event; kind.Valid(); kind++ {
+		if n := *k.of(kind); n > 0 {
+			parts = append(parts, fmt.Sprintf("%v %d", kind, n))
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}

@@ -1,0 +1,32 @@
+// Command papyra is the operators' tool for papyra stores: it says what a store
+// holds, whether it is whole, what to do when it is not, and gets the records out.
+//
+// The commands here only read. They open the store read-only, never create one,
+// and leave every byte of it as it is; a store that a process holds open can be
+// read where its engine allows that.
+//
+// docs/cli.md describes commands, JSON shapes and exit codes. To read the code,
+// begin with run.go (what every command shares), then exit.go, store.go and any
+// one command: each has a file of its own name.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	_ "github.com/papyra-go/papyra/backend/file"
+	_ "github.com/papyra-go/papyra/backend/memory"
+)
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(errInterrupted)
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progress shows on standard error how far a long command is, if someone is there
+// to see it: standard error is a terminal and --no-progress was not given.
+type progress struct {
+	bar *progressbar.ProgressBar // nil: nobody looks
+}
+
+// progress begins to show; unit is "bytes", or "" for plain numbers.
+func (a *app) progress(what, unit string) *progress {
+	if f, ok := a.err.(*os.File); !ok || a.noProgress || !term.IsTerminal(int(f.Fd())) {
+		return new(progress)
+	}
+	return &progress{progressbar.NewOptions64(-1,
+		progressbar.OptionSetWriter(a.err),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowBytes(unit == "bytes"),
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)}
+}
+
+// set says how many of how many units are done.
+func (p *progress) set(done, total int64) {
+	if p.bar == nil {
+		return
+	}
+	if p.bar.GetMax64() != total {
+		p.bar.ChangeMax64(total)
+	}
+	_ = p.bar.Set64(done) // a bar that can't be drawn is no reason to stop
+}
+
+// end takes the bar away; also twice.
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+	}
+	p.bar = nil
+}

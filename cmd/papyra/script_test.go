@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"papyra":   main,
+		"mkstore":  program(mkstore),
+		"holds":    program(hold),
+		"treehash": program(treehash),
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") == "1",
+		Condition:           condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":      exits,
+			"interrupts": interrupts,
+			"flip":       flip,
+		},
+	})
+}
+
+// condition knows [engine:NAME], an engine that this build has, [root], and [busy],
+// which is set with PAPYRA_TEST_BUSY=1.
+func condition(cond string) (bool, error) {
+	if name, ok := strings.CutPrefix(cond, "engine:"); ok {
+		return slices.Contains(backend.Schemes(), name), nil
+	}
+	switch cond {
+	case "root":
+		return os.Geteuid() == 0, nil
+	case "busy":
+		return os.Getenv("PAPYRA_TEST_BUSY") == "1", nil
+	}
+	return false, fmt.Errorf("unknown condition %q", cond)
+}
+
+// exits is the script command "exits CODE program argument...": the program ends
+// with exactly that code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE program argument...")
+	}
+	got := codeOf(ts.Exec(args[1], args[2:]...))
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("%v: exit code %d, want %s", args[1:], got, args[0])
+	}
+}
+
+func codeOf(err error) int {
+	if ee := (*exec.ExitError)(nil); errors.As(err, &ee) {
+		return ee.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
+
+// interrupts is the script command "interrupts CODE program argument...": it waits
+// for the program's first line on standard error, sends SIGINT, and wants that code
+// within five seconds.
+func interrupts(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: interrupts CODE program argument...")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, onPath(ts, args[1]), args[2:]...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = []string{"PATH=" + ts.Getenv("PATH")}
+	stderr, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	var first [1]byte
+	_, err = io.ReadFull(stderr, first[:])
+	ts.Check(err)
+	ts.Check(cmd.Process.Signal(os.Interrupt))
+	start := time.Now()
+	rest, _ := io.ReadAll(stderr)
+	got := codeOf(cmd.Wait())
+	if took := time.Since(start); strconv.Itoa(got) != args[0] || took > 5*time.Second {
+		ts.Fatalf("%v: exit code %d after %v, want %s within 5s\n%s", args[1:], got, took, args[0], rest)
+	}
+	ts.Logf("%s%s", first[:], rest)
+}
+
+func onPath(ts *testscript.TestScript, name string) string {
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if path := filepath.Join(dir, name); exists(path) {
+			return path
+		}
+	}
+	ts.Fatalf("no %s on PATH", name)
+	return ""
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// flip is the script command "flip FILE TEXT": it changes one bit of the first
+// place where the file holds the text.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE TEXT")
+	}
+	files, err := filepath.Glob(ts.MkAbs(args[0]))
+	ts.Check(err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		ts.Check(err)
+		if at := strings.Index(string(data), args[1]); at >= 0 {
+			data[at] ^= 1
+			ts.Check(os.WriteFile(file, data, 0o600))
+			return
+		}
+	}
+	ts.Fatalf("no file %s holds %q", args[0], args[1])
+}
+
+// program makes a main of a function of arguments.
+func program(f func(args []string) error) func() {
+	return func() {
+		if err := f(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// mkstore is the program "mkstore DIR [FIXTURE]": it makes a file store with the
+// records of a fixture.
+func mkstore(args []string) error {
+	ctx := context.Background()
+	b, err := openWriting(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	name := "plain"
+	if len(args) > 1 {
+		name = args[1]
+	}
+	return errors.Join(fill(ctx, b, name), b.Close())
+}
+
+func openWriting(ctx context.Context, dir string) (*backend.Backend, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	return backend.OpenWith(ctx, "file://"+abs, &backend.Options{Clock: ticking()})
+}
+
+// hold is the program "holds [-busy] DIR program argument...": it runs the program
+// while it holds the file store open for writing (and, if busy, appends to it all
+// the time), and exits as the program does.
+func hold(args []string) error {
+	busy := args[0] == "-busy"
+	if busy {
+		args = args[1:]
+	}
+	b, err := openWriting(context.Background(), args[0])
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if busy {
+		go appendOn(b)
+	}
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	err = cmd.Run()
+	if code := codeOf(err); code > 0 {
+		b.Close()
+		os.Exit(code)
+	}
+	return err
+}
+
+// appendOn appends until b is closed.
+func appendOn(b *backend.Backend) {
+	live := backend.Batch{Stream: "live", Expected: backend.Any, Records: []backend.Record{{Payload: []byte(`{"n":1}`)}, {}}}
+	for {
+		if _, err := b.Append(context.Background(), live); err != nil {
+			return
+		}
+	}
+}
+
+// treehash is the program "treehash DIR": one line for each file, with everything
+// that a command that only reads must leave as it is.
+func treehash(args []string) error {
+	return filepath.WalkDir(args[0], func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		var sum [32]byte
+		if e.Type().IsRegular() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			sum = sha256.Sum256(data)
+		}
+		fmt.Printf("%s %v %d %d %x\n", path, info.Mode(), info.Size(), info.ModTime().UnixNano(), sum[:8])
+		return nil
+	})
+}
