@@ -123,11 +123,6 @@ func (b *Backend) Reopen(ctx context.Context) (err error) {
 }
 
 func (b *Backend) reopen(ctx context.Context) error {
-	select {
-	case <-b.closed:
-		return ErrClosed
-	default:
-	}
 	b.setPoison(fmt.Errorf("%w: reopening", ErrPoisoned))
 	closeErr := b.driver.Close()
 	b.driver = broken{engine: b.info}

@@ -31,6 +31,9 @@ func (b *Backend) Compact(ctx context.Context, cut Cut) (report *CompactionRepor
 }
 
 func (b *Backend) compact(ctx context.Context, cut Cut, tell func(CompactionStats)) error {
+	if err := b.usable(ctx); err != nil {
+		return err
+	}
 	switch c := b.info.Capabilities; {
 	case !c.Compact:
 		return fmt.Errorf("%w: engine %s does not compact", ErrUnsupported, b.info.Engine)
@@ -131,7 +134,7 @@ func (b *Backend) Hold(name string, p Position) (release func(), err error) {
 	if name == "" {
 		return nil, b.wrap(OpHold, "", fmt.Errorf("%w: a hold needs a name", ErrInvalid))
 	}
-	if err := b.call(context.Background(), func() error { return nil }); err != nil {
+	if err := b.usable(context.Background()); err != nil {
 		return nil, b.wrap(OpHold, "", err)
 	}
 	held := &p

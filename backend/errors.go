@@ -142,7 +142,7 @@ func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 // sentinel.
 type OpError struct {
 	Op      Op     // what was done
-	Backend string // the backend's name
+	Backend string // the backend's name; empty if it was not opened and has none yet
 	Stream  string // the stream, where one was meant
 	Err     error  // wraps one of the sentinels, or a context's error
 }
@@ -151,6 +151,9 @@ func (e *OpError) Error() string {
 	s := string(e.Op)
 	if e.Stream != "" {
 		s += fmt.Sprintf(" %.80q", e.Stream)
+	}
+	if e.Backend == "" {
+		return fmt.Sprintf("%s: %v", s, e.Err)
 	}
 	return fmt.Sprintf("backend %q: %s: %v", e.Backend, s, e.Err)
 }

@@ -58,6 +58,10 @@ func (g *gate) leave() {
 // first the gate opens again. The caller excludes other shutters.
 func (g *gate) shut(ctx context.Context) error {
 	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return ErrClosed
+	}
 	g.opened = make(chan struct{})
 	g.mu.Unlock()
 	g.inside.Add(-shutBias)

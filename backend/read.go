@@ -133,6 +133,11 @@ func (b *Backend) call(ctx context.Context, f func() error) error {
 	return f()
 }
 
+// usable returns ErrClosed, or the context's error, if a call would.
+func (b *Backend) usable(ctx context.Context) error {
+	return b.call(ctx, func() error { return nil })
+}
+
 // fill reads the next page. Records that it holds are good even if it fails.
 func (b *Backend) fill(ctx context.Context, r *reading) error {
 	r.page.reset()

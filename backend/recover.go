@@ -35,16 +35,14 @@ func (b *Backend) Recover(ctx context.Context, opts RecoveryOptions) (report *Re
 		}
 		done(err)
 	}()
+	if err := b.usable(ctx); err != nil {
+		return nil, err
+	}
 	if err := b.mayRecover(opts); err != nil {
 		return nil, err
 	}
 	b.alone.Lock()
 	defer b.alone.Unlock()
-	select {
-	case <-b.closed:
-		return nil, ErrClosed
-	default:
-	}
 	if err := b.gate.shut(ctx); err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func (s *sequencer) restore(e *headEntry, b *Batch) Result {
 		s.records = append(s.records, r)
 	}
 	s.pin(e, h)
-	return Result{Version: h.Version, Position: s.last}
+	return Result{Version: s.records[len(s.records)-1].Version, Position: s.last}
 }
 
 func (s *sequencer) pin(e *headEntry, next Head) {
@@ -218,11 +218,20 @@ func (s *sequencer) Read(ctx context.Context, q Query) iter.Seq2[Record, error] 
 			yield(Record{}, err)
 			return
 		}
+		// All other reads are bounded by what is acknowledged; a stream's snapshots are
+		// not, so that the limit is counted here: the engine would count hidden ones.
+		left := 0
+		if q.Stream != "" && q.Kinds.Has(Snapshot) {
+			left, q.Limit = q.Limit, 0
+		}
 		for r, err := range s.log.Read(ctx, q) {
 			if err == nil && r.Position > last {
 				continue
 			}
 			if !yield(r, err) {
+				return
+			}
+			if left--; left == 0 {
 				return
 			}
 		}
@@ -232,18 +241,28 @@ func (s *sequencer) Read(ctx context.Context, q Query) iter.Seq2[Record, error] 
 // Streams shows acknowledged heads.
 func (s *sequencer) Streams(ctx context.Context, q StreamQuery) iter.Seq2[StreamInfo, error] {
 	return func(yield func(StreamInfo, error) bool) {
-		for info, err := range s.log.Streams(ctx, q) {
-			if err == nil {
-				if h, ok := s.heads.acked(info.Name); ok {
-					info.Head = h
+		for {
+			listed, hidden := 0, 0
+			for info, err := range s.log.Streams(ctx, q) {
+				if err == nil {
+					listed++
+					q.After = info.Name
+					if h, ok := s.heads.acked(info.Name); ok {
+						info.Head = h
+					}
+					if info.Head == (Head{}) {
+						hidden++
+						continue
+					}
 				}
-				if info.Head == (Head{}) {
-					continue
+				if !yield(info, err) {
+					return
 				}
 			}
-			if !yield(info, err) {
+			if hidden == 0 || listed < q.Limit { // the engine counted the hidden ones
 				return
 			}
+			q.Limit = hidden
 		}
 	}
 }

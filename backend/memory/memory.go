@@ -115,6 +115,7 @@ func (s *Store) Append(_ context.Context, records []backend.Record) error {
 	defer s.mu.Unlock()
 	for i := range records {
 		r := records[i].Clone()
+		r.Time = r.Time.UTC().Round(0) // without its location and its monotonic clock, as any medium keeps it
 		at := len(s.log)
 		s.log = append(s.log, r)
 		st := s.streams[r.Stream]

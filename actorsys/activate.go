@@ -1,0 +1,125 @@
+package actorsys
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// activate replays the actor's stream for the letters that wait. If it fails, they
+// get the reason, all at once: the next letter tries again.
+func (a *actor[S]) activate() {
+	sys := a.kind.sys
+	permit := sys.permits.join()
+	defer sys.permits.leave(permit)
+	if !a.await(permit) {
+		return
+	}
+	r := replayed[S]{}
+	defer a.activated(&r) // also if user code ends the goroutine
+	a.replay(&r)
+}
+
+// await waits for the permit while anybody waits for the actor.
+func (a *actor[S]) await(permit *permit) bool {
+	for {
+		a.mu.Lock()
+		l := a.first()
+		a.mu.Unlock()
+		if l == nil {
+			return false
+		}
+		var left <-chan struct{} // nil for a Tell: it stays
+		if l.ctx != nil {
+			left = l.ctx.Done()
+		}
+		select {
+		case <-permit.granted:
+			return true
+		case <-left:
+		case <-a.kind.sys.killed:
+			return false
+		}
+	}
+}
+
+// activated puts a replayed state in place, or turns everybody away.
+func (a *actor[S]) activated(r *replayed[S]) {
+	sys := a.kind.sys
+	a.mu.Lock()
+	if r.err == nil {
+		a.state, a.version, a.epoch = r.state, r.version, r.epoch
+		a.active, a.doubt = true, false
+		sys.alive.Add(1)
+		a.mu.Unlock()
+		sys.note(FactsAll, actorActivated, fact{Actor: a.stream, Version: r.version, Events: r.events})
+		return
+	}
+	for l := a.mail.first; l != nil; l = a.mail.first {
+		a.mail.remove(l)
+		a.refuse(l, r.err)
+	}
+	a.mu.Unlock()
+	sys.actorFailed(a.stream, r.err)
+}
+
+// replayed is what a replay came to.
+type replayed[S any] struct {
+	state   S
+	version backend.Version
+	epoch   uint64
+	events  int // applied
+	err     error
+}
+
+// replay reads the stream, and turns a panic of user code into an error.
+func (a *actor[S]) replay(r *replayed[S]) {
+	ended := false
+	defer func() {
+		if !ended {
+			r.err = caught(recover())
+		}
+		if r.err != nil {
+			r.err = fmt.Errorf("activating: %w", r.err)
+		}
+	}()
+	r.err = a.load(a.kind.sys.ctx, a.kind.sys.cfg.Backend, r)
+	ended = true
+}
+
+// load takes the newest snapshot that is fit and applies the events after it. A batch
+// that was given up on in doubt must have come to rest first, which it has when the
+// backend is not poisoned any more.
+func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S]) error {
+	if why := b.Poisoned(); a.doubt && why != nil {
+		return fmt.Errorf("an earlier batch is in doubt: %w", why)
+	}
+	head, err := b.Head(ctx, a.stream)
+	if err != nil {
+		return err
+	}
+	r.epoch = head.Epoch + 1 // whoever held the stream before is fenced by the first batch
+	r.state = a.kind.opts.Initial(a.id())
+	if head.Version == 0 {
+		return nil
+	}
+	if err := a.loadSnapshot(ctx, b, r); err != nil {
+		return err
+	}
+	q := backend.Query{Stream: a.stream, From: uint64(r.version) + 1}
+	for rec, err := range b.Read(ctx, q) {
+		if err != nil {
+			return err
+		}
+		if r.state, err = a.kind.book.apply(&rec, r.state); err != nil {
+			return err
+		}
+		r.version = rec.Version
+		r.events++
+	}
+	if r.version < head.Version {
+		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, a.stream, r.version, head.Version)
+	}
+	return nil
+}

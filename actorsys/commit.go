@@ -1,0 +1,158 @@
+package actorsys
+
+import (
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// groupBytes is how much the committer takes at a time, if it is not one larger
+// batch: a little less than the backend writes at one sync.
+const groupBytes = 900 << 10
+
+// sender is an actor, as the committer sees it.
+type sender interface {
+	send() backend.Batch
+	settle(outcome) (more bool)
+}
+
+// committer makes the decisions of all actors durable. It is one goroutine: it takes
+// what every actor on its list has decided so far, one batch for each, and has the
+// backend append them together; meanwhile the next group gathers. There is no timer.
+type committer struct {
+	sys  *System
+	wake chan struct{} // capacity 1: told when the list is no longer empty
+
+	mu   sync.Mutex
+	list []sender // with something to send, first come first served; each stands once
+
+	// The goroutine's own.
+	spare    []sender // an empty list to exchange for the full one
+	group    []sender
+	batches  []backend.Batch
+	outcomes []outcome
+	pace     pace
+}
+
+// add puts an actor on the list. It must not be on it, nor in the group in flight.
+func (c *committer) add(s sender) {
+	c.mu.Lock()
+	c.list = append(c.list, s)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *committer) length() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.list)
+}
+
+// run commits until the system is gone.
+func (c *committer) run() {
+	for {
+		select {
+		case <-c.wake:
+		case <-c.sys.killed:
+			return
+		}
+		for c.length() > 0 && !c.sys.isKilled() {
+			c.pace.gather(c.length)
+			c.commit()
+		}
+	}
+}
+
+// commit has one group written, and tells its actors.
+func (c *committer) commit() {
+	c.take()
+	start := time.Now()
+	c.write()
+	c.pace.wrote(len(c.batches), time.Since(start))
+	for i, s := range c.group {
+		if s.settle(c.outcomes[i]) {
+			c.add(s)
+		}
+	}
+	clear(c.group)
+	clear(c.batches)
+	clear(c.outcomes)
+	c.group, c.batches, c.outcomes = c.group[:0], c.batches[:0], c.outcomes[:0]
+}
+
+// take moves actors from the list to the group until it has bytes enough.
+func (c *committer) take() {
+	c.mu.Lock()
+	list := c.list
+	c.list = c.spare
+	c.mu.Unlock()
+	size, n := 0, 0
+	for ; n < len(list) && size < groupBytes; n++ {
+		b := list[n].send()
+		size += b.Size()
+		c.group = append(c.group, list[n])
+		c.batches = append(c.batches, b)
+	}
+	if n < len(list) { // the rest stays in front
+		c.mu.Lock()
+		c.list = append(slices.Clone(list[n:]), c.list...)
+		c.mu.Unlock()
+	}
+	clear(list)
+	c.spare = list[:0]
+}
+
+// pace decides when the committer yields, to let more actors decide: where as many
+// actors are at work as clients wait, groups would otherwise be small and large by
+// turns. It is the backend's own rule (docs/design.md §4): only if the last group was
+// of several, and never for long.
+type pace struct {
+	last      int           // batches of the last group
+	append    time.Duration // moving average of an append's time
+	notBefore time.Time     // no yield before this
+}
+
+const (
+	yieldFrom  = 4   // yield only if the last group held so many batches
+	yieldMost  = 8   // yields before one group
+	yieldPause = 100 // after a yield that was too dear: no other for so many times its cost
+)
+
+// gather yields while the list grows and yielding is cheap.
+func (p *pace) gather(length func() int) {
+	if p.last < yieldFrom {
+		return
+	}
+	before := time.Now()
+	if before.Before(p.notBefore) {
+		return
+	}
+	waiting := length()
+	for range yieldMost {
+		runtime.Gosched()
+		now := time.Now()
+		if cost := now.Sub(before); cost > p.append/2 {
+			p.notBefore = now.Add(yieldPause * cost)
+			return
+		}
+		grown := length()
+		if grown == waiting {
+			return
+		}
+		waiting, before = grown, now
+	}
+}
+
+func (p *pace) wrote(batches int, took time.Duration) {
+	p.last = batches
+	if p.append == 0 {
+		p.append = took
+	}
+	p.append += (took - p.append) / 8
+}

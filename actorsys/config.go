@@ -1,0 +1,128 @@
+package actorsys
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// Defaults of [Config] and [Options].
+const (
+	DefaultMaxRecoveries = 32
+	DefaultMailbox       = 1024
+	DefaultIdle          = 10 * time.Minute
+)
+
+// Config is what [Start] takes. Only Backend is required.
+type Config struct {
+	// Name is the system's name, which names the streams of its own facts
+	// ($sys/<name>/lifecycle). Default: "main".
+	Name string
+	// Backend is where events go. It stays the caller's: close it after Shutdown.
+	Backend *backend.Backend
+	// Startup says what to check before any actor may run. The zero value is a quick
+	// check that refuses a damaged store.
+	Startup backend.Startup
+	// Clock gives the turns their time. Default: time.Now.
+	Clock func() time.Time
+	// Logger gets what concerns the whole system (a poisoned backend and its healing)
+	// and what has no asker to go to (panics, actors that can't be activated).
+	// Default: slog.Default.
+	Logger *slog.Logger
+	// MaxRecoveries is how many actors may replay at a time; others wait, first come,
+	// first served. Default: [DefaultMaxRecoveries].
+	MaxRecoveries int
+	// Facts says which of the system's own facts are recorded.
+	Facts FactLevel
+	// NoReopen leaves a poisoned backend alone. Otherwise the system calls
+	// [backend.Backend.Reopen] by itself, at once and then with growing pauses, so
+	// that a service heals.
+	NoReopen bool
+}
+
+// FactLevel says which lifecycle facts a system records in its stream.
+type FactLevel uint8
+
+const (
+	// FactsFailures records that the system started and stopped, and that actors
+	// failed: the default.
+	FactsFailures FactLevel = iota
+	// FactsAll also records each activation and passivation.
+	FactsAll
+	// FactsNone records nothing.
+	FactsNone
+)
+
+func (c Config) check() error {
+	switch {
+	case c.Backend == nil:
+		return fmt.Errorf("%w: Config.Backend is nil", backend.ErrInvalid)
+	case c.MaxRecoveries < 0:
+		return fmt.Errorf("%w: Config.MaxRecoveries is %d: want 0 (%d) or more", backend.ErrInvalid, c.MaxRecoveries, DefaultMaxRecoveries)
+	case c.Facts > FactsNone:
+		return fmt.Errorf("%w: Config.Facts is %d", backend.ErrInvalid, c.Facts)
+	}
+	return backend.CheckStream(backend.SystemStream(c.Name, backend.Lifecycle))
+}
+
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "main"
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.MaxRecoveries == 0 {
+		c.MaxRecoveries = DefaultMaxRecoveries
+	}
+	return c
+}
+
+// Options are what a kind of actors may choose. Nil, and the zero value, are the
+// defaults.
+type Options[S any] struct {
+	// Initial returns the state of an actor without events. Default: the zero S.
+	Initial func(id string) S
+	// Codec encodes events and snapshots. Default: encoding/json.
+	Codec Codec
+	// SnapshotEvery saves the state each time so many events have been added, to make
+	// activation quicker; the codec must return the state as it was (JSON leaves out
+	// unexported fields). Default: 0, never.
+	SnapshotEvery int
+	// SnapshotSchema is the number of the state's layout. A snapshot that was saved
+	// under another is passed over: change it whenever the state or Evolve changes.
+	SnapshotSchema uint32
+	// Idle is how long an actor without messages stays in memory, give or take a
+	// quarter. Default: [DefaultIdle]. Negative: for ever.
+	Idle time.Duration
+	// Mailbox is how many messages may wait. Default: [DefaultMailbox].
+	Mailbox int
+}
+
+func (o Options[S]) check() error {
+	switch {
+	case o.SnapshotEvery < 0:
+		return fmt.Errorf("%w: Options.SnapshotEvery is %d: want 0 (never) or more", backend.ErrInvalid, o.SnapshotEvery)
+	case o.Mailbox < 0:
+		return fmt.Errorf("%w: Options.Mailbox is %d: want 0 (%d) or more", backend.ErrInvalid, o.Mailbox, DefaultMailbox)
+	}
+	return nil
+}
+
+func (o Options[S]) withDefaults() Options[S] {
+	if o.Initial == nil {
+		o.Initial = func(string) (zero S) { return zero }
+	}
+	if o.Idle == 0 {
+		o.Idle = DefaultIdle
+	}
+	if o.Mailbox == 0 {
+		o.Mailbox = DefaultMailbox
+	}
+	return o
+}

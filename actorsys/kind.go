@@ -1,0 +1,109 @@
+package actorsys
+
+import (
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// Kind is a registered kind of actors: all whose state is S and whose streams begin
+// with its name. It is safe for concurrent use.
+type Kind[S any] struct {
+	sys    *System
+	name   string
+	book   *book[S]
+	opts   Options[S]
+	seed   maphash.Seed
+	shards [16]shard[S]
+}
+
+// shard is a part of a kind's actors in memory, by id.
+type shard[S any] struct {
+	mu     sync.Mutex
+	actors map[string]*actor[S]
+}
+
+// Register adds a kind of actors to a system. name begins their streams' names,
+// before a slash and the id: it is stored and must not change, nor hold a slash.
+// opts nil means the defaults. [backend.ErrInvalid] if something is wrong or the
+// name is taken; [ErrStopped].
+func Register[S any](sys *System, name string, events Events[S], opts *Options[S]) (*Kind[S], error) {
+	var o Options[S]
+	if opts != nil {
+		o = *opts
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if name == "" || strings.Contains(name, "/") || backend.CheckStream(name+"/x") != nil {
+		return nil, fmt.Errorf("%w: kind %.80q: want a name without slash that can begin a stream's", backend.ErrInvalid, name)
+	}
+	o = o.withDefaults()
+	book, err := newBook(o.Codec, events)
+	if err != nil {
+		return nil, fmt.Errorf("kind %q: %w", name, err)
+	}
+	k := &Kind[S]{sys: sys, name: name, book: book, opts: o, seed: maphash.MakeSeed()}
+	for i := range k.shards {
+		k.shards[i].actors = map[string]*actor[S]{}
+	}
+	if err := sys.add(name, k.sweepEvery(), k.sweep); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Ref returns the handle of the actor with this id. It costs nothing and does no
+// I/O: the actor is activated by its first message.
+func (k *Kind[S]) Ref(id string) Ref[S] { return Ref[S]{k, id} }
+
+func (k *Kind[S]) shard(id string) *shard[S] {
+	return &k.shards[maphash.String(k.seed, id)%uint64(len(k.shards))]
+}
+
+// actor returns the actor with this id, putting it in memory if need be.
+func (k *Kind[S]) actor(id string) (*actor[S], error) {
+	sh := k.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if a := sh.actors[id]; a != nil {
+		return a, nil
+	}
+	stream := k.name + "/" + id
+	if err := backend.CheckStream(stream); err != nil {
+		return nil, err
+	}
+	if id == "" {
+		return nil, fmt.Errorf("%w: an actor of kind %q needs an id", backend.ErrInvalid, k.name)
+	}
+	a := &actor[S]{kind: k, stream: stream}
+	sh.actors[a.id()] = a
+	k.sys.registered.Add(1)
+	return a, nil
+}
+
+// post puts a letter into the mailbox of the actor with this id. ErrMailboxFull only
+// if nobody waits for the answer: an asker waits for room, in line. inside says that
+// it comes from an actor, which may go on while the system is being shut down.
+func (k *Kind[S]) post(id string, l *letter[S], inside bool) error {
+	if !k.sys.work.enter(inside) {
+		return ErrStopped
+	}
+	for {
+		a, err := k.actor(id)
+		if err == nil {
+			l.to = a
+			err = a.post(l)
+		}
+		if err == errGone { // passivated just now
+			continue
+		}
+		if err != nil {
+			k.sys.work.leave()
+		}
+		return err
+	}
+}

@@ -1,0 +1,89 @@
+package actorsys
+
+import (
+	"context"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// Turn is one command's run on its actor. Decide gets it; its methods must be called
+// by Decide only, in Decide's goroutine, before it returns.
+//
+// What Decide wants to happen outside is noted in the turn and leaves the actor,
+// together with the answer and in the order of the turns, once the turn's events and
+// all before them are durable. If they can't be stored, or Decide returns an error,
+// it never happens.
+type Turn struct {
+	stream   string
+	id       string
+	version  backend.Version // before the turn
+	now      time.Time
+	ctx      context.Context
+	meta     []string
+	tells    []Delivery
+	afters   []func(context.Context)
+	failure  error // of Fail
+	snapshot bool  // asked for
+
+	// What follows is the gate's.
+	next    *Turn
+	records []backend.Record // to be stored; none once they are, or if there are none
+	size    int              // bytes of records and state
+	state   *backend.Record  // a snapshot to save once the turn is durable
+	asker   asker            // nil: a Tell
+	err     error            // the answer, if it is one
+}
+
+// asker is who waits for a turn's answer.
+type asker interface {
+	answer(err error) // once; nil: the reply stands
+}
+
+// ID returns the actor's id within its kind.
+func (t *Turn) ID() string { return t.id }
+
+// Stream returns the name of the actor's stream: kind, slash, id.
+func (t *Turn) Stream() string { return t.stream }
+
+// Version returns the version of the state that Decide was given: the number of
+// events before this turn.
+func (t *Turn) Version() backend.Version { return t.version }
+
+// Now returns the time of the turn, in UTC, which is recorded with its events. It is
+// the same in all of the turn.
+func (t *Turn) Now() time.Time { return t.now }
+
+// Context returns the asker's context; for a message that was told, one that ends
+// when the system is gone.
+func (t *Turn) Context() context.Context { return t.ctx }
+
+// Tell sends a message to another actor when the turn is durable. It is sent at most
+// once: if the receiver's mailbox is full then, or the process ends in between, it
+// is lost.
+func (t *Turn) Tell(d Delivery) { t.tells = append(t.tells, d) }
+
+// After has f called when the turn is durable, in a goroutine of its own, at most
+// once: for what must happen in the world. ctx ends when the system is gone, and
+// [System.Shutdown] waits for f. A panic in f is logged.
+func (t *Turn) After(f func(ctx context.Context)) { t.afters = append(t.afters, f) }
+
+// Fail stores the events that Decide returns and answers err, instead of the reply,
+// once they are durable: for failures that are facts, such as a wrong password that
+// counts. Nil takes it back.
+func (t *Turn) Fail(err error) { t.failure = err }
+
+// Snapshot saves the state after this turn, besides what [Options.SnapshotEvery]
+// says. As all snapshots it is best effort.
+func (t *Turn) Snapshot() { t.snapshot = true }
+
+// Meta adds a pair to each of the turn's records, such as a trace parent. Keys are
+// not empty and stand once, or the turn fails.
+func (t *Turn) Meta(key, value string) { t.meta = append(t.meta, key, value) }
+
+// void takes back all that the turn wanted, and leaves err for the asker.
+func (t *Turn) void(err error) {
+	t.err = err
+	t.records, t.state = nil, nil
+	t.tells, t.afters = nil, nil
+}

@@ -1,0 +1,31 @@
+// Package conformance is the suite that a papyra backend is run against: papyra's
+// own, and yours. It names the rule that was broken, says what was done, seen and
+// wanted, and proves itself on deliberately broken backends.
+//
+// In a test, with a [Harness] that says how to make a store:
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Run(t, conformance.Dir("mine", func(ctx context.Context, dir string, o *backend.Options) (*backend.Backend, error) {
+//			return mine.Open(ctx, dir, o)
+//		}))
+//	}
+//
+// In a program, [Check] returns a [Report], as text and as JSON.
+//
+// # Rules
+//
+// Rules are data: see [Rule] and [Rules]. Each is judged on a fresh store, with a
+// deadline. A rule that fails blocks those that rest on it, so that one defect
+// reddens one rule and not thirty. Verdicts are never merged: a rule that could
+// not be judged is not a rule that passed. docs/conformance.md lists them all.
+//
+// # What this is not
+//
+// It imports neither package testing nor any engine, starts nothing that outlives
+// a rule unless the backend hangs, and does not measure speed. What it can't see
+// from outside (power loss, damage, full disks) needs seams that a later version
+// adds; the rules for them are not in the table until then.
+//
+// Where to read next: rule.go for what a rule is, append.go for a group of rules,
+// mutants_test.go for how each is shown to bite.
+package conformance

@@ -1,0 +1,158 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"go/build"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/conformance"
+)
+
+func check(t *testing.T, h conformance.Harness, opts ...conformance.Option) *conformance.Report {
+	t.Helper()
+	r, err := conformance.Check(t.Context(), h, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func result(t *testing.T, r *conformance.Report, id conformance.ID) conformance.Result {
+	t.Helper()
+	for _, res := range r.Results {
+		if res.ID == id {
+			return res
+		}
+	}
+	t.Fatalf("no result for %s", id)
+	return conformance.Result{}
+}
+
+// find returns the first mutant of a rule.
+func find(t *testing.T, id conformance.ID) conformance.Harness {
+	t.Helper()
+	all := mutants()
+	i := slices.IndexFunc(all, func(m mutant) bool { return m.target == id })
+	if i < 0 {
+		t.Fatalf("no mutant for %s", id)
+	}
+	return all[i].harness()
+}
+
+func TestAFailureExplainsItself(t *testing.T) {
+	r := check(t, find(t, "OCC-02"), conformance.Only("OCC-02"), conformance.Seed(0x5f2a))
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused",
+		`done:    open: no error`, `append "a", expected 0, 1 records: version 3`,
+		`seen:    append "a", expected 0, 1 records: no error`, `wanted:  an error that wraps "version conflict"`,
+		"again:   --rules 'OCC-02'  (seed 0x5f2a)", "blocks:  APPEND-18 OCC-03 OCC-05", "help:    docs/conformance.md#occ-02",
+		"NOT CONFORMANT",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, &text)
+		}
+	}
+}
+
+func TestTheJSONReportIsStable(t *testing.T) {
+	r := check(t, find(t, "OCC-02"))
+	var text bytes.Buffer
+	if err := r.WriteJSON(&text); err != nil {
+		t.Fatal(err)
+	}
+	var back conformance.Report
+	if err := json.Unmarshal(text.Bytes(), &back); err != nil {
+		t.Fatal(err)
+	}
+	rules := conformance.Rules()
+	if back.Schema != conformance.ReportSchema || back.Engine != "memory" || back.Suite.Rules != len(rules) || len(back.Results) != len(rules) {
+		t.Errorf("%+v", back.Suite)
+	}
+	total := 0
+	for _, n := range back.Totals {
+		total += n
+	}
+	if len(back.Totals) != 6 || total != len(rules) || back.Verdict != conformance.NotConformant {
+		t.Errorf("totals %v, verdict %s", back.Totals, back.Verdict)
+	}
+	for i := range back.Results {
+		if back.Results[i].ID != rules[i].ID {
+			t.Errorf("result %d is %s, want %s: the table's order", i, back.Results[i].ID, rules[i].ID)
+		}
+	}
+}
+
+func TestFewerRulesAreNeverConformant(t *testing.T) {
+	h := new(variant).harness()
+	if r := check(t, h, conformance.Only("APPEND-01")); r.Verdict != conformance.Incomplete || len(r.Results) != 2 || r.Totals[conformance.Pass] != 2 {
+		t.Errorf("only APPEND-01, which requires OPEN-01: %s", r.Summary())
+	}
+	r := check(t, h, conformance.Only("OCC-0[13]"), conformance.Skip("OCC-01"))
+	if res := result(t, r, "OCC-03"); res.Verdict != conformance.Blocked || r.Verdict != conformance.Incomplete {
+		t.Errorf("OCC-03 without OCC-01: %s; %s", res.Verdict, r.Summary())
+	}
+	if _, err := conformance.Check(t.Context(), h, conformance.Only("NONE-*")); err == nil {
+		t.Error("a glob that matches no rule is no error")
+	}
+	if _, err := conformance.Check(t.Context(), h, conformance.Only("[")); err == nil {
+		t.Error("a bad glob is no error")
+	}
+}
+
+func TestAHangFailsItsRuleAndShowsWhere(t *testing.T) {
+	v := variant{subject: func(_ *world, h *hooked) {
+		h.head = func(ctx context.Context, _ string, _ headFunc) (backend.Head, error) {
+			<-ctx.Done()
+			return backend.Head{}, ctx.Err()
+		}
+	}}
+	r := check(t, v.harness(), conformance.Only("OPEN-01"), conformance.Budget(50*time.Millisecond))
+	if res := result(t, r, "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Dump, "open01") {
+		t.Errorf("%s: %s, dump of %d bytes", res.Verdict, res.Seen, len(res.Dump))
+	}
+}
+
+func TestAPanicFailsItsRule(t *testing.T) {
+	v := variant{subject: func(_ *world, h *hooked) {
+		h.head = func(context.Context, string, headFunc) (backend.Head, error) { panic("broken engine") }
+	}}
+	if res := result(t, check(t, v.harness(), conformance.Only("OPEN-01")), "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Seen, "broken engine") {
+		t.Errorf("%s: %s", res.Verdict, res.Seen)
+	}
+}
+
+func TestWhatCannotBeJudgedIsSaid(t *testing.T) {
+	down := conformance.Make("down", func(context.Context, *conformance.Env) (conformance.OpenFunc, error) {
+		return nil, errors.New("no server")
+	})
+	r := check(t, down)
+	if r.Totals[conformance.Unavailable] != 1 || r.Verdict != conformance.Incomplete || r.Totals[conformance.Pass] != 0 {
+		t.Error(r.Summary())
+	}
+	if r := check(t, down, conformance.Strict()); r.Verdict != conformance.NotConformant {
+		t.Error(r.Summary())
+	}
+}
+
+func TestTheEngineImportsNeitherTestingNorAnEngine(t *testing.T) {
+	pkg, err := build.ImportDir(".", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range pkg.Imports {
+		if path == "testing" || strings.Contains(path, ".") && path != "github.com/papyra-go/papyra/backend" && path != "github.com/papyra-go/papyra/metrics" {
+			t.Errorf("package conformance imports %s", path)
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// DefaultBudget is how long one rule may take, unless [Budget] says otherwise.
+const DefaultBudget = 30 * time.Second
+
+// graceAfterBudget is how long a check may take to end once its context has.
+const graceAfterBudget = time.Second
+
+// Option changes how the suite is run.
+type Option func(*settings)
+
+type settings struct {
+	only   []string
+	skip   []string
+	seed   uint64
+	budget time.Duration
+	strict bool
+	log    io.Writer
+}
+
+// Only judges the rules whose ID matches one of the globs, such as "OCC-*"
+// ([path.Match]), and those that they require.
+func Only(globs ...string) Option { return func(s *settings) { s.only = append(s.only, globs...) } }
+
+// Skip leaves out the rules whose ID matches one of the globs. What requires them
+// is blocked. A report with skipped rules is never conformant.
+func Skip(globs ...string) Option { return func(s *settings) { s.skip = append(s.skip, globs...) } }
+
+// Seed fixes what the rules draw at random. Default: another one each time, said
+// in the report.
+func Seed(seed uint64) Option { return func(s *settings) { s.seed = seed } }
+
+// Budget is how long one rule may take: one that takes longer has failed, and the
+// report shows where its goroutines stood. Default: [DefaultBudget].
+func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
+
+// Strict makes what could not be judged (unavailable, inconclusive) as bad as a
+// failure, for builds that have all that is needed.
+func Strict() Option { return func(s *settings) { s.strict = true } }
+
+// Log is where harnesses write lines for whoever runs the suite. Default: nowhere.
+func Log(w io.Writer) Option { return func(s *settings) { s.log = w } }
+
+func newSettings(opts []Option) (settings, error) {
+	s := settings{seed: rand.Uint64(), budget: DefaultBudget, log: io.Discard}
+	for _, o := range opts {
+		o(&s)
+	}
+	rules := Rules()
+	for _, glob := range slices.Concat(s.only, s.skip) {
+		if _, err := path.Match(glob, ""); err != nil {
+			return s, fmt.Errorf("conformance: glob %q: %w", glob, err)
+		}
+		if !slices.ContainsFunc(rules, func(r Rule) bool { return matches([]string{glob}, r.ID) }) {
+			return s, fmt.Errorf("conformance: no rule matches %q", glob)
+		}
+	}
+	return s, nil
+}
+
+func matches(globs []string, id ID) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		ok, err := path.Match(glob, string(id))
+		return ok && err == nil
+	})
+}
+
+// selected reports whether the rule was asked for by itself.
+func (s *settings) selected(id ID) bool {
+	return (len(s.only) == 0 || matches(s.only, id)) && !matches(s.skip, id)
+}
+
+// session is one run of the suite: it judges rules when asked to, each once.
+type session struct {
+	settings
+	harness Harness
+	info    Info
+	engine  string
+	rules   []Rule
+	judged  map[ID]*Result
+	started time.Time
+}
+
+func newSession(h Harness, opts []Option) (*session, error) {
+	s, err := newSettings(opts)
+	if err != nil {
+		return nil, err
+	}
+	return &session{settings: s, harness: h, info: h.Info(), rules: Rules(), judged: map[ID]*Result{}, started: time.Now()}, nil
+}
+
+// Check judges every rule and reports. An error means that the suite could not be
+// run as asked (a glob matches nothing, ctx has ended); what the backend does wrong
+// stands in the report, with what was judged until then.
+func Check(ctx context.Context, h Harness, opts ...Option) (*Report, error) {
+	s, err := newSession(h, opts)
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.rules {
+		if err := ctx.Err(); err != nil {
+			return s.report(), err
+		}
+		if s.selected(s.rules[i].ID) {
+			s.judge(ctx, &s.rules[i])
+		}
+	}
+	return s.report(), nil
+}
+
+// judge returns the verdict on a rule, and judges it and what it requires if that
+// was not done yet.
+func (s *session) judge(ctx context.Context, r *Rule) *Result {
+	if done := s.judged[r.ID]; done != nil {
+		return done
+	}
+	res := &Result{ID: r.ID, Name: r.Name, Level: r.Level, Since: r.Since}
+	s.judged[r.ID] = res
+	if r.Capability == Reopens && s.info.Volatile {
+		res.Verdict, res.Seen = Unsupported, "a store ends with the backend that has it open"
+		return res
+	}
+	for _, id := range r.Requires {
+		i := slices.IndexFunc(s.rules, func(r Rule) bool { return r.ID == id })
+		if matches(s.skip, id) || s.judge(ctx, &s.rules[i]).Verdict != Pass {
+			res.BlockedBy = append(res.BlockedBy, id)
+		}
+	}
+	if len(res.BlockedBy) > 0 {
+		res.Verdict = Blocked
+		return res
+	}
+	start := time.Now()
+	out := s.try(ctx, r)
+	res.Took = time.Since(start)
+	res.Verdict, res.Seen, res.Wanted, res.Done, res.Dump = out.verdict, out.seen, out.wanted, out.done, out.dump
+	return res
+}
+
+// try runs the rule's check on a fresh store.
+func (s *session) try(ctx context.Context, r *Rule) outcome {
+	env, err := s.env(r.ID)
+	if err != nil {
+		return outcome{verdict: Unavailable, seen: err.Error()}
+	}
+	defer os.RemoveAll(env.Dir)
+	store, err := s.harness.NewStore(ctx, env)
+	if err != nil {
+		return outcome{verdict: Unavailable, seen: fmt.Sprintf("the harness makes no store: %v", err)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.budget+graceAfterBudget/2) // after the watch, which shows where a check hangs
+	defer cancel()
+	c := &Case{ctx: ctx, env: env, store: store}
+	if !s.watch(c, r.Check) { // it still uses the store
+		return c.outcome
+	}
+	if err := store.Destroy(context.WithoutCancel(ctx)); err != nil {
+		fmt.Fprintf(s.log, "%s: destroying the store: %v\n", r.ID, err)
+	}
+	if s.engine == "" && len(c.opened) > 0 {
+		s.engine = c.opened[0].Engine()
+	}
+	return c.outcome
+}
+
+// watch runs the check, at most for its budget and the grace after it. It returns
+// whether the check has ended.
+func (s *session) watch(c *Case, check func(*Case)) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.run(check)
+	}()
+	timer := time.NewTimer(s.budget)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+	}
+	c.end(Fail, fmt.Sprintf("an end within %v", s.budget), "the check has not come to an end; its goroutines are below", goroutines())
+	timer.Reset(graceAfterBudget)
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func goroutines() string {
+	buf := make([]byte, 64<<10)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// env makes the rule's own directory and randomness.
+func (s *session) env(id ID) (*Env, error) {
+	dir, err := os.MkdirTemp("", "papyra-conformance-")
+	if err != nil {
+		return nil, err
+	}
+	h := fnv.New64a()
+	io.WriteString(h, string(id))
+	return &Env{Dir: dir, Rand: rand.New(rand.NewPCG(s.seed, h.Sum64())), Log: s.log}, nil
+}
