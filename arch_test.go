@@ -261,7 +261,26 @@ func exportedReceiver(d *ast.FuncDecl) bool {
 	return ok && id.IsExported()
 }
 
-func TestNothingNamesThisMachineOrIsLeftOpen(t *testing.T) {
+func TestTheREADMEShowsTheExampleThatIsCompiled(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("actorsys/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(readme), "```go\n")
+	shown, _, _ = strings.Cut(shown, "```\n")
+	if shown == "" || !strings.HasSuffix(string(example), shown) {
+		t.Error("README.md's first code block is not the end of actorsys/example_test.go: copy it")
+	}
+	if n := strings.Count(shown, "\n"); n > 30 {
+		t.Errorf("README.md's first actor has %d lines, want at most 30", n)
+	}
+}
+
+func TestNothingIsLeftOpen(t *testing.T) {
 	marks := []string{"TO" + "DO", "FIX" + "ME", "XX" + "X"}
 	for _, p := range packages(t) {
 		for _, files := range []map[string]*ast.File{p.files, p.tests} {
