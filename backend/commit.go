@@ -109,9 +109,14 @@ func (c *committer) do(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	if lead && ctx.Done() == nil {
-		c.leadOnce()
-	} else if lead {
+	if ctx.Done() == nil {
+		if lead {
+			c.leadOnce()
+		}
+		<-r.answered
+		return r.err
+	}
+	if lead {
 		c.spawn()
 	}
 	select {
