@@ -34,8 +34,9 @@ func (b *Backend) append(ctx context.Context, op Op, r *request) (res Result, er
 	batch := &r.oneBatch[0]
 	stream := batch.Stream
 	ctx, done := b.observe(ctx, Call{Op: op, Stream: stream, Batches: 1, Records: len(batch.Records), Bytes: batch.Size()})
-	if err = b.submit(ctx, r, op == OpSaveSnapshot); err == nil {
-		res, err = r.oneResult[0], r.oneResult[0].Err
+	err = b.submit(ctx, r, op == OpSaveSnapshot)
+	if res = r.oneResult[0]; err == nil || res.decided() {
+		err = res.Err
 		b.commit.recycle(r)
 	}
 	if err != nil {
@@ -91,13 +92,13 @@ func (b *Backend) appendAll(ctx context.Context, batches []Batch, results []Resu
 			r.size += size
 			at = append(at, i)
 		}
+		r.results = make([]Result, len(at))
 		if err == nil {
-			r.results = make([]Result, len(at))
 			err = b.submitAdmitted(ctx, r)
 		}
 		for j, i := range at {
-			if results[i].Err = err; err == nil {
-				results[i] = r.results[j]
+			if results[i] = r.results[j]; err != nil && !r.results[j].decided() {
+				results[i] = Result{Err: err}
 			}
 		}
 	}

@@ -118,7 +118,9 @@ func (b *Backend) Reopen(ctx context.Context) (err error) {
 		return b.wrap(OpReopen, "", err)
 	}
 	b.gate.open()
-	_, err = b.Check(ctx, b.opts.Startup)
+	if _, err = b.Check(ctx, b.opts.Startup); err != nil { // a store that a start refuses takes no appends
+		b.setPoison(fmt.Errorf("%w: the check after reopening: %v", ErrPoisoned, err))
+	}
 	return err
 }
 

@@ -63,6 +63,10 @@ type Result struct {
 	Repeated bool
 }
 
+// decided reports whether r is a verdict that does not depend on what is being
+// written.
+func (r *Result) decided() bool { return r.Repeated || r.Err != nil }
+
 // Query says what to read: one stream, or the whole store.
 type Query struct {
 	// Stream is the stream to read, in version order. Empty: the whole store, in

@@ -24,9 +24,9 @@ func weight(b *Batch) int { return b.Size() + recordOverhead*len(b.Records) }
 // group.
 type request struct {
 	batches []Batch
-	results []Result // as many as batches, filled in when answered with err nil
-	err     error
-	size    int // weight of the batches
+	results []Result // as many as batches, filled in when it was written, or tried
+	err     error    // the verdict on the whole, if it could not be written
+	size    int      // weight of the batches
 
 	answered chan struct{} // capacity 1: one token when answered
 	next     *request      // in the queue
@@ -299,7 +299,9 @@ func (c *committer) write() error {
 	start := time.Now()
 	results, err := c.b.driver.Append(ctx, c.group)
 	c.pace.wrote(len(c.group), time.Since(start))
-	if err == nil && len(results) != len(c.group) {
+	if err != nil && len(results) != len(c.group) {
+		results = nil
+	} else if len(results) != len(c.group) {
 		err = fmt.Errorf("%w: %w: the driver answered %d batches with %d results", ErrPoisoned, ErrUnknownOutcome, len(c.group), len(results))
 	}
 	c.results = results
@@ -393,14 +395,25 @@ func (c *committer) settle(err error) {
 	c.dueBy = time.Time{} // inFlight is the leader's alone from here on
 	at := 0
 	for i, r := range c.inFlight {
-		n := len(r.batches)
 		if r.state != taken { // the watchdog has answered it
 			c.inFlight[i] = nil
-		} else if r.state, r.err = answered, err; err == nil {
-			copy(r.results, c.results[at:at+n])
+			at += len(r.batches)
+			continue
 		}
-		at += n
+		r.state, r.err = answered, err
+		for j := range r.results {
+			r.results[j] = c.verdict(at, err)
+			at++
+		}
 	}
+}
+
+// verdict is what batch i of the group gets, if the append ended with err.
+func (c *committer) verdict(i int, err error) Result {
+	if i < len(c.results) && (err == nil || c.results[i].decided()) {
+		return c.results[i]
+	}
+	return Result{Err: err}
 }
 
 // count adds up what the group has made durable.

@@ -45,10 +45,10 @@ type Driver interface {
 	// whole. When Append returns, every Result without Err is durable, and none was
 	// visible before.
 	//
-	// An error is the verdict on all batches, and Results are ignored: one that
-	// wraps ErrUnknownOutcome leaves open what was stored, any other means that
-	// nothing was. One that also wraps ErrPoisoned makes the Backend refuse all
-	// further appends until Reopen.
+	// An error is the verdict on all batches but those whose Result beside it says
+	// Repeated or has an Err of its own. One that wraps ErrUnknownOutcome leaves open
+	// what was stored, any other means that nothing was. One that also wraps
+	// ErrPoisoned makes the Backend refuse all further appends until Reopen.
 	Append(ctx context.Context, group []Batch) ([]Result, error)
 	Store
 }

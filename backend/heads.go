@@ -92,6 +92,14 @@ func (c *headCache) pin(e *headEntry, next Head) bool {
 	return first
 }
 
+// pinned reports whether the group in flight touches the stream.
+func (c *headCache) pinned(stream string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[stream]
+	return e != nil && e.pinned
+}
+
 // settle publishes what the group made of the entries, or takes it back.
 func (c *headCache) settle(touched []*headEntry, stored bool) {
 	c.mu.Lock()

@@ -30,8 +30,8 @@ type Options struct {
 	// Limits bound what an append may carry: see [Limits].
 	Limits Limits
 	// WriteTimeout is how long a caller whose batch is being written waits for the
-	// outcome before it is told [ErrUnknownOutcome]; see [Backend.Append]. Default:
-	// [DefaultWriteTimeout].
+	// outcome before it is told [ErrUnknownOutcome]; see [Backend.Append]. It does not
+	// bound the wait in the queue: the context does. Default: [DefaultWriteTimeout].
 	WriteTimeout time.Duration
 	// QueueBytes bounds the batches that wait to be written; callers beyond it wait
 	// on their context. Default: [DefaultQueueBytes].

@@ -33,6 +33,7 @@ type sequencer struct {
 	records []Record     // what the group stores
 	touched []*headEntry // the streams it stores it in: pinned
 	results []Result
+	resting []bool // for each result: it rests on what the group stores
 }
 
 // Append judges the group, stores what passes, and publishes it. All verdicts
@@ -43,9 +44,12 @@ func (s *sequencer) Append(ctx context.Context, group []Batch) ([]Result, error)
 	if err != nil {
 		return nil, err
 	}
-	s.last, s.records, s.touched, s.results = last, s.records[:0], s.touched[:0], s.results[:0]
+	s.last, s.records, s.touched = last, s.records[:0], s.touched[:0]
+	s.results, s.resting = s.results[:0], s.resting[:0]
 	for i := range group {
-		s.results = append(s.results, s.judge(ctx, &group[i]))
+		r := s.judge(ctx, &group[i])
+		s.results = append(s.results, r)
+		s.resting = append(s.resting, !r.decided() || s.heads.pinned(group[i].Stream))
 	}
 	if len(s.records) > 0 {
 		err = s.log.Append(ctx, s.records)
@@ -58,10 +62,12 @@ func (s *sequencer) Append(ctx context.Context, group []Batch) ([]Result, error)
 		s.acked.Store(uint64(s.last) + 1)
 	}
 	s.heads.settle(s.touched, err == nil)
-	if err != nil {
-		return nil, err
+	for i := range s.results {
+		if err != nil && s.resting[i] {
+			s.results[i] = Result{}
+		}
 	}
-	return s.results, nil
+	return s.results, err
 }
 
 // judge decides on one batch; if it passes, its records are numbered and added.

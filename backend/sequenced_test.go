@@ -219,6 +219,40 @@ func TestADefiniteFailureTakesTheGroupsHeadsBack(t *testing.T) {
 	}
 }
 
+func TestAVerdictThatDoesNotRestOnTheGroupStandsWhenTheGroupFails(t *testing.T) {
+	for name, fail := range map[string]error{
+		"definite": backend.ErrNoSpace,
+		"poison":   backend.ErrPoisoned,
+		"unknown":  backend.ErrUnknownOutcome,
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := &eagerLog{}
+			b := overLog(t, l)
+			stored := backend.Batch{Stream: "s", ID: backend.BatchID{1}, Records: []backend.Record{event("x", "1")}}
+			if _, err := b.Append(t.Context(), stored); err != nil {
+				t.Fatal(err)
+			}
+			l.sync = func() error { l.records = l.records[:1]; return fmt.Errorf("%w: as told", fail) }
+			other := backend.Batch{Stream: "other", Records: []backend.Record{event("x", "1")}}
+			res, err := b.AppendAll(t.Context(), []backend.Batch{stored, {Stream: "s", Records: stored.Records}, other, other})
+			if !errors.Is(err, fail) {
+				t.Errorf("AppendAll = %v", err)
+			}
+			if res[0].Err != nil || !res[0].Repeated || res[0].Position != 1 {
+				t.Errorf("a batch that was stored long ago: %+v", res[0])
+			}
+			if !errors.Is(res[1].Err, backend.ErrConflict) {
+				t.Errorf("a conflict with what is stored: %v", res[1].Err)
+			}
+			for _, r := range res[2:] {
+				if !errors.Is(r.Err, fail) || errors.Is(r.Err, backend.ErrConflict) {
+					t.Errorf("a batch of the group, and a conflict with it: %v", r.Err)
+				}
+			}
+		})
+	}
+}
+
 func TestAnUnknownOutcomePoisonsAndIsLearntByRetryAfterReopen(t *testing.T) {
 	for _, stored := range []bool{true, false} {
 		t.Run(fmt.Sprintf("stored %v", stored), func(t *testing.T) {
