@@ -5,7 +5,7 @@ import "hash/maphash"
 // The number of strings that an interner keeps grows with how many it meets.
 const (
 	internLeast = 1 << 8
-	internMost  = 1 << 15
+	internMost  = 1 << 16
 )
 
 var hashSeed = maphash.MakeSeed()

@@ -94,7 +94,7 @@ func newIndex() *index { return &index{streams: map[string]*stream{}} }
 // begin takes in a group at off of sg; put follows for each of its records. The lock is
 // held.
 func (ix *index) begin(sg *segment, off int64, g *group) {
-	if ix.split || ix.since >= wayStep || len(ix.marks) == 0 {
+	if n := len(ix.marks); n == 0 || ix.split || ix.since >= wayStep || ix.marks[n-1].segment != sg.ordinal {
 		ix.since, ix.split = 0, false
 		ix.waypoint(sg, off, off, g.first, 0)
 	}

@@ -150,6 +150,11 @@ func readWhole(dir disk.FS, name string, most int64) ([]byte, error) {
 // the file from before, and a tmp file perhaps. clean says, of an error, that nothing
 // but the tmp file was touched.
 func replace(dir disk.FS, name string, b []byte) (clean bool, err error) {
+	return replaceIn(dir, ".", name, b)
+}
+
+// replaceIn is replace for a file in a folder of dir.
+func replaceIn(dir disk.FS, folder, name string, b []byte) (clean bool, err error) {
 	tmp := name + tmpSuffix
 	f, err := dir.Open(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
 	if err != nil {
@@ -167,5 +172,5 @@ func replace(dir disk.FS, name string, b []byte) (clean bool, err error) {
 	if err = dir.Rename(tmp, name); err != nil {
 		return false, err
 	}
-	return false, dir.SyncDir(".")
+	return false, dir.SyncDir(folder)
 }

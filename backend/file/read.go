@@ -34,7 +34,7 @@ const keepWindow = 1 << 20
 func (s *store) reader(ctx context.Context, limit int) *reader {
 	r := readers.Get().(*reader)
 	if r.s != s {
-		r.window, r.heads, r.sg = window{ix: &s.index, buf: r.window.buf[:0]}, window{ix: &s.index, buf: r.heads.buf[:0]}, nil
+		r.window, r.heads, r.sg = window{ix: s.index, buf: r.window.buf[:0]}, window{ix: s.index, buf: r.heads.buf[:0]}, nil
 		r.decoder.Seed = s.codec
 	}
 	r.s, r.ctx, r.left = s, ctx, -1
@@ -46,7 +46,7 @@ func (s *store) reader(ctx context.Context, limit int) *reader {
 
 func (r *reader) free() {
 	if cap(r.window.buf) > keepWindow {
-		r.window = window{ix: &r.s.index}
+		r.window = window{ix: r.s.index}
 	}
 	r.ctx, r.record = nil, backend.Record{}
 	readers.Put(r)
@@ -151,7 +151,7 @@ func (r *reader) log(q backend.Query, yield func(backend.Record, error) bool) er
 	if q.Reverse {
 		return r.logDown(q, yield)
 	}
-	ix := &r.s.index
+	ix := r.s.index
 	next := q.From // the least position that was not dealt with
 	for i := ix.before(backend.Position(q.From)); ; i++ {
 		from, to, ok := ix.interval(i)
@@ -182,7 +182,7 @@ func (r *reader) log(q backend.Query, yield func(backend.Record, error) bool) er
 
 // logDown is log backwards.
 func (r *reader) logDown(q backend.Query, yield func(backend.Record, error) bool) error {
-	ix := &r.s.index
+	ix := r.s.index
 	next := ix.upTo(q.To) // the greatest position that was not dealt with
 	for i := ix.before(backend.Position(q.To)); i >= 0; i-- {
 		from, to, ok := ix.interval(i)

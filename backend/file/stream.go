@@ -15,15 +15,17 @@ import (
 func (r *reader) stream(q backend.Query, yield func(backend.Record, error) bool) error {
 	st, ok := r.s.index.view(q.Stream)
 	if !ok {
-		return r.s.index.unsure(q.Stream, 0)
+		return r.s.index.unsure(st)
 	}
 	from := max(backend.Version(q.From), st.first)
 	to := min(backend.Version(q.To), st.head.Version)
-	end := r.s.index.unsure(q.Stream, st.last) // of the records after the last known
+	begin, end := r.s.index.unsureBegin(st), r.s.index.unsureEnd(st)
+	if from == backend.Version(q.From) {
+		begin = nil
+	}
 	if backend.Version(q.To) < st.head.Version {
 		end = nil
 	}
-	begin := st.begins(r.s, q.From)
 	if q.Reverse {
 		begin, end = end, begin
 	}
@@ -34,17 +36,6 @@ func (r *reader) stream(q backend.Query, yield func(backend.Record, error) bool)
 		return err
 	}
 	return end
-}
-
-// begins returns an error if records before the stream's first known one may be lost.
-func (st *stream) begins(s *store, from uint64) error {
-	if st.first <= 1 || from >= uint64(st.first) || len(st.numbered) == 0 {
-		return nil
-	}
-	if h := s.index.holeBelow(st.numbered[0].position); h != nil {
-		return doubtful(st.name, h)
-	}
-	return nil
 }
 
 // versions reads from and to, both inclusive, and stops at a gap.
@@ -129,9 +120,9 @@ func (w *window) holds(sg *segment, off int64) bool {
 
 // snapshots reads the snapshots beside a stream, ordered by (version, position).
 func (r *reader) snapshots(q backend.Query, yield func(backend.Record, error) bool) error {
-	st, ok := r.s.index.view(q.Stream)
-	doubt := r.s.index.unsure(q.Stream, st.last)
-	if !ok {
+	st, _ := r.s.index.view(q.Stream)
+	doubt := r.s.index.unsureSnapshots(st)
+	if doubt != nil && q.Reverse {
 		return doubt
 	}
 	list := st.snapshots
@@ -161,23 +152,47 @@ func (ix *index) view(name string) (st *stream, ok bool) {
 	return &c, true
 }
 
-// unsure returns an error if records of a stream may be lost above its last known one.
-func (ix *index) unsure(stream string, last backend.Position) error {
-	if len(ix.holes) == 0 {
+// unsure returns an error if records of a stream may be lost that no gap in its versions
+// tells of.
+func (ix *index) unsure(st *stream) error {
+	if err := ix.unsureEnd(st); err != nil {
+		return err
+	}
+	return ix.unsureBegin(st)
+}
+
+// unsureEnd returns an error if records may be lost above a stream's last known one.
+func (ix *index) unsureEnd(st *stream) error {
+	if len(ix.holes) == 0 { // they are all found before the first read
 		return nil
 	}
-	if h := ix.doubt(last); h != nil {
-		return doubtful(stream, h)
+	if h := ix.doubt(st.last); h != nil {
+		return doubtful(st.name, h)
 	}
 	return nil
 }
 
-// holeBelow returns a hole below p that may hold records of any stream.
-func (ix *index) holeBelow(p backend.Position) *hole {
+// unsureBegin returns an error if records may be lost below a stream's first known one.
+func (ix *index) unsureBegin(st *stream) error {
+	if len(ix.holes) == 0 || len(st.numbered) == 0 || st.head.Floor <= 1 {
+		return nil
+	}
 	for i := range ix.holes {
-		if h := &ix.holes[i]; h.stream == "" && h.from < p {
-			return h
+		if h := &ix.holes[i]; h.stream == "" && h.from < st.numbered[0].position {
+			return doubtful(st.name, h)
 		}
+	}
+	return nil
+}
+
+// unsureSnapshots returns an error if snapshots of a stream may be lost: they are not
+// dense, so no later record proves that none is.
+func (ix *index) unsureSnapshots(st *stream) error {
+	if len(ix.holes) == 0 {
+		return nil
+	}
+	if h := ix.doubt(0); h != nil {
+		return doubtful(st.name, h)
 	}
 	return nil
 }
@@ -197,9 +212,9 @@ func (s *store) Head(_ context.Context, name string) (backend.Head, error) {
 	defer s.index.mu.RUnlock()
 	st := s.index.streams[name]
 	if st == nil {
-		return backend.Head{}, s.index.unsure(name, 0)
+		return backend.Head{}, s.index.unsure(&stream{name: name})
 	}
-	return st.head, s.index.unsure(name, st.last)
+	return st.head, s.index.unsure(st)
 }
 
 // Last returns the newest position.
@@ -235,7 +250,7 @@ func (s *store) Streams(ctx context.Context, q backend.StreamQuery) iter.Seq2[ba
 				return
 			}
 		}
-		if err := s.index.unsure("", 0); err != nil {
+		if err := s.index.unsure(&stream{}); err != nil {
 			yield(backend.StreamInfo{}, err)
 		}
 	}

@@ -96,9 +96,6 @@ func (w *walker) continues(at cursor) (cursor, bool) {
 // returns where the log goes on.
 func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *group) cursor {
 	if st == broken && g.first > w.ix.last && !(later.sg == at.sg && at.off+int64(g.length) > later.off) {
-		if !w.anyRecordBad() {
-			w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), "the group's table or padding is not what was written; its records are sound")
-		}
 		return w.accept(at, &g) // its records are judged one by one
 	}
 	end := later.off
@@ -116,15 +113,6 @@ func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *gr
 	w.holeUpTo(h.first, at.sg, at.off, end-at.off, "no group can be read here")
 	w.last.sequence, w.last.crc = h.sequence-1, h.chain
 	return later
-}
-
-func (w *walker) anyRecordBad() bool {
-	for i := range w.found {
-		if w.found[i].err != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // salvage tells of which streams the records are of the one group from at up to end,
@@ -168,6 +156,10 @@ func (w *walker) loseRecord(at cursor, off, n int, r *backend.Record) {
 
 // holeUpTo notes that the positions after the last up to next, not included, are lost.
 func (w *walker) holeUpTo(next backend.Position, sg *segment, off, n int64, detail string) {
+	if w.adrift > 0 {
+		w.ix.holes[w.adrift-1].to = next - 1
+		w.adrift = 0
+	}
 	if next <= w.ix.last+1 {
 		return
 	}

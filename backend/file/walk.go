@@ -27,6 +27,9 @@ type walker struct {
 	decoder codec.Decoder
 	extents []extent
 	found   []found
+	sound   bool     // of found: all of the group verifies
+	places  bool     // of found: the positions are right even of records that are not sound
+	adrift  int      // one more than the hole that ends where the next group begins; 0: none
 	last    struct { // where the last group is
 		sg       *segment
 		off, end int64
@@ -84,9 +87,6 @@ func newWalker(ctx context.Context, store [16]byte, seed codec.Seed, segments []
 // go on.
 func (w *walker) run() error {
 	for i, sg := range w.ix.segments {
-		if w.limit.off > 0 && sg.ordinal > w.limit.segment {
-			break
-		}
 		if w.header(i, sg); w.err != nil {
 			return w.err
 		}
@@ -177,14 +177,17 @@ func (w *walker) look(at cursor) (g group, st state) {
 // examine decodes a group's records into w.found, and reports whether all of it
 // verifies. b may be short.
 func (w *walker) examine(g *group, b []byte) (sound bool) {
+	defer func() { w.sound = sound }()
 	w.found, w.extents = w.found[:0], w.extents[:0]
 	if len(b) < groupSize+g.table() {
+		w.places = g.flags&flagSparse == 0
 		w.absent(g)
 		return false
 	}
 	laid := false
 	w.extents, laid = g.lay(b, w.extents)
 	sound = laid && len(b) == int(g.length) && g.bodyCRC(b, w.extents) == g.body
+	w.places = sound || g.flags&flagSparse == 0
 	next := groupSize + g.table()
 	for i := range int(g.records) {
 		e := extent{at: next, position: g.first + backend.Position(i)}
@@ -236,13 +239,22 @@ func (w *walker) decode(b []byte, e extent, base int64) (f found) {
 // accept takes in the group whose records w.found holds, and returns what follows it.
 func (w *walker) accept(at cursor, g *group) cursor {
 	end := at.off + int64(g.length)
+	if w.adrift > 0 {
+		w.ix.holes[w.adrift-1].to = g.first - 1
+		w.adrift = 0
+	}
+	if !w.sound && !w.anyRecordBad() {
+		w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), "the group's table or padding is not what was written; its records are sound")
+	}
 	w.ix.begin(at.sg, at.off, g)
 	for i := range w.found {
 		f := &w.found[i]
 		r := f.record()
-		w.ix.put(at.sg, at.off, g, i, &r, f.at)
+		if f.stream != "" || w.places {
+			w.ix.put(at.sg, at.off, g, i, &r, f.at)
+		}
 		if f.err != nil {
-			w.lostRecord(at, f)
+			w.lostRecord(at, g, f)
 		}
 	}
 	for _, o := range w.ix.odd {
@@ -258,13 +270,27 @@ func (w *walker) accept(at cursor, g *group) cursor {
 	return cursor{at.sg, end}
 }
 
+func (w *walker) anyRecordBad() bool {
+	for i := range w.found {
+		if w.found[i].err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // lostRecord reports one damaged record.
-func (w *walker) lostRecord(at cursor, f *found) {
+func (w *walker) lostRecord(at cursor, g *group, f *found) {
 	off := at.off + int64(f.at.at)
 	w.damaged = true
 	w.report(backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: at.sg.name, Offset: off, Length: int64(f.at.n),
 		Stream: f.stream, Version: f.version, Position: f.at.position, Detail: f.err.Error()})
-	if f.stream == "" {
+	switch {
+	case f.stream != "":
+	case !w.places && w.adrift == 0: // the table is damaged: which position it had, the next group bounds
+		w.ix.lose(hole{from: g.first, to: unbounded, lost: backend.CorruptError{File: at.sg.name, Offset: off, Position: g.first, Detail: "a record that has no sound place in its group's table"}})
+		w.adrift = len(w.ix.holes)
+	case w.places:
 		w.ix.lose(hole{from: f.at.position, to: f.at.position, lost: backend.CorruptError{File: at.sg.name, Offset: off, Length: int64(f.at.n), Position: f.at.position, Detail: f.err.Error()}})
 	}
 }

@@ -1,0 +1,115 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// BenchmarkProbe is what the disk allows: 4 KiB written over written blocks, and synced.
+func BenchmarkProbe(b *testing.B) {
+	f, err := os.Create(filepath.Join(b.TempDir(), "probe"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	const size = 16 << 20
+	if _, err := f.Write(make([]byte, size)); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	page := make([]byte, 4096)
+	at := int64(0)
+	for b.Loop() {
+		if _, err := f.WriteAt(page, at%size); err != nil {
+			b.Fatal(err)
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			b.Fatal(err)
+		}
+		at += 4096
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "syncs/s")
+}
+
+// BenchmarkAppend appends single events of 256 bytes to 10,000 streams, durably.
+func BenchmarkAppend(b *testing.B) {
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+			s, err := Open(context.Background(), filepath.Join(b.TempDir(), "store"), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.Close()
+			names := make([]string, 10_000)
+			for i := range names {
+				names[i] = fmt.Sprintf("stream-%05d", i)
+			}
+			var next atomic.Int64
+			payload := make([]byte, 256)
+			b.ReportAllocs()
+			b.SetParallelism(max(1, writers/2))
+			one := func(n int64) {
+				batch := backend.Batch{Stream: names[n%10_000], Expected: backend.Any, Records: []backend.Record{{Kind: backend.Event, Type: "t", Payload: payload}}}
+				if _, err := s.Append(context.Background(), batch); err != nil {
+					b.Error(err)
+				}
+			}
+			if writers == 1 {
+				for b.Loop() {
+					one(next.Add(1))
+				}
+			} else {
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						one(next.Add(1))
+					}
+				})
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+		})
+	}
+}
+
+// BenchmarkReplay reads the whole store, and one stream.
+func BenchmarkReplay(b *testing.B) {
+	s, err := Open(context.Background(), filepath.Join(b.TempDir(), "store"), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	const records = 200_000
+	batch := backend.Batch{Expected: backend.Any}
+	for range 1000 {
+		batch.Records = append(batch.Records, backend.Record{Type: "t", Payload: make([]byte, 256)})
+	}
+	for i := range records / 1000 {
+		batch.Stream = fmt.Sprint("stream", i%50)
+		if _, err := s.Append(context.Background(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, q := range map[string]backend.Query{"log": {}, "stream": {Stream: "stream7"}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				for _, err := range s.Read(context.Background(), q) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
