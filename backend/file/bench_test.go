@@ -6,21 +6,26 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
 )
 
 // BenchmarkProbe is what the disk allows: 4 KiB written over written blocks, and synced.
 func BenchmarkProbe(b *testing.B) {
-	f, err := os.Create(filepath.Join(b.TempDir(), "probe"))
+	dir, err := disk.OpenDir(b.TempDir(), false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer dir.Close()
+	f, err := dir.Open("probe", os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer f.Close()
 	const size = 16 << 20
-	if _, err := f.Write(make([]byte, size)); err != nil {
+	if _, err := f.WriteAt(make([]byte, size), 0); err != nil {
 		b.Fatal(err)
 	}
 	if err := f.Sync(); err != nil {
@@ -32,7 +37,7 @@ func BenchmarkProbe(b *testing.B) {
 		if _, err := f.WriteAt(page, at%size); err != nil {
 			b.Fatal(err)
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := f.Datasync(); err != nil {
 			b.Fatal(err)
 		}
 		at += 4096
@@ -75,6 +80,7 @@ func BenchmarkAppend(b *testing.B) {
 				})
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "appends/s")
+			b.ReportMetric(float64(b.N)/float64(max(1, stat(b, s, "syncs"))), "appends/sync")
 		})
 	}
 }

@@ -208,7 +208,7 @@ func (st *stream) loseVersions(n backend.Version, lost backend.CorruptError) {
 	st.head.Version = next + n - 1
 }
 
-// place returns the index in numbered of version v, or the gap that it is in. If
+// find returns the index in numbered of version v, or the gap that it is in. If
 // numbered ends before v, the index is its length.
 func (st *stream) find(v backend.Version) (i int, in *gap) {
 	v = max(v, st.first)

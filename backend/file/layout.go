@@ -35,7 +35,6 @@ const (
 	readSize   = 256 << 10 // of one pread, where more than one record is wanted
 	maxGroup   = 256 << 20 // bytes of a group: the largest batch fits, whatever its records
 	maxSegment = 1<<32 - 1 // offsets are kept in 32 bits
-	_          = uint32(maxGroup)
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -107,5 +106,5 @@ func lifeSeed(store [16]byte, id, life uint64) uint32 {
 	return crc32.Checksum(b, castagnoli)
 }
 
-// recordsFit checks at compile time that the largest batch fits into a group.
+// This checks at compile time that the largest batch fits into a group.
 const _ = uint(maxGroup - backend.DefaultMaxBatchBytes - backend.MaxBatchCount*(codec.MaxOverhead+sparseEntry) - groupSize - groupAlign)

@@ -243,6 +243,7 @@ func (s *store) readLog(ctx context.Context, ms *marks) error {
 
 func (s *store) walker(ctx context.Context, segments []*segment, ms *marks) *walker {
 	w := newWalker(ctx, s.uuid, s.codec, segments)
+	w.beside = s.opts.ReadOnly
 	if ms.ok {
 		w.mark = &ms.newest
 	}

@@ -40,6 +40,8 @@ func (w *walker) trouble(at cursor, g group, st state) cursor {
 	switch {
 	case w.err != nil:
 		return cursor{}
+	case later.sg != nil && w.caughtUp(at, &g):
+		return w.accept(at, &g)
 	case later.sg != nil:
 		return w.damagedBefore(at, g, st, later, &h)
 	case w.mark != nil && w.mark.sequence > w.last.sequence:
@@ -47,6 +49,22 @@ func (w *walker) trouble(at cursor, g group, st state) cursor {
 	}
 	w.ending(at, stale || st == whole)
 	return cursor{}
+}
+
+// caughtUp looks again at a place where the next group was not when it was looked at,
+// though a later one is there now: beside a process that appends, both were written
+// meanwhile. The later header proves that the group before it is whole.
+func (w *walker) caughtUp(at cursor, g *group) bool {
+	if !w.beside {
+		return false
+	}
+	w.window.sg = nil
+	again, st := w.look(at)
+	if st != whole || again.sequence != w.last.sequence+1 || again.chain != w.last.crc {
+		return false
+	}
+	*g = again
+	return true
 }
 
 // unchained takes in a group whose header is sound but does not follow the last.
@@ -218,7 +236,7 @@ func (w *walker) ending(at cursor, odd bool) {
 			w.tail.from = headerSize
 		}
 		w.report(backend.Anomaly{Code: backend.TornTail, Severity: backend.Notice, File: w.tail.sg.name, Offset: w.tail.from, Length: w.tail.to - w.tail.from,
-			Detail: "the last append was cut by a crash; nothing proves that it was acknowledged"})
+			Detail: "the last append was cut by a crash, or another process is writing it: nothing proves that it was acknowledged"})
 	}
 }
 

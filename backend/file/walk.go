@@ -19,6 +19,7 @@ type walker struct {
 	store    [16]byte
 	mark     *mark // the newest; nil if there is none
 	limit    place // not zero: the scan ends at this segment and offset
+	beside   bool  // another process may be appending meanwhile
 	report   func(backend.Anomaly)
 	progress func(done, total int64)
 
