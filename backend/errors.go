@@ -32,6 +32,9 @@ var (
 	// ErrLocked: another handle, here or in another process, has the store open
 	// for writing. The message names the holder where it is known.
 	ErrLocked = errors.New("locked")
+	// ErrUnavailable: the place can't be had, for a reason outside papyra: it is not
+	// there, the operating system or the network refuses it. The cause is wrapped.
+	ErrUnavailable = errors.New("unavailable")
 	// ErrFormat: the place holds something that this version does not read: a
 	// newer format, or no papyra store at all. It was left untouched.
 	ErrFormat = errors.New("unknown format")

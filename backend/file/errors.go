@@ -27,18 +27,18 @@ func openError(what string, err error) error {
 	case noSpace(err):
 		return fmt.Errorf("%w: %s: %w", backend.ErrNoSpace, what, err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: %s: %w: this process may not write there (ReadOnly opens a store for reading alone)", backend.ErrInvalid, what, err)
+		return fmt.Errorf("%w: %s: %w: look at the owner and the mode; a store that may be read and not written is opened read-only", backend.ErrUnavailable, what, err)
 	case errors.Is(err, errors.ErrUnsupported):
 		return fmt.Errorf("%w: %s: %w", backend.ErrUnsupported, what, err)
 	case errors.Is(err, syscall.EIO):
 		return fmt.Errorf("%w: %s: %w", backend.ErrCorrupt, what, err)
 	}
-	return fmt.Errorf("%w: %s: %w", backend.ErrInvalid, what, err)
+	return fmt.Errorf("%w: %s: %w", backend.ErrUnavailable, what, err)
 }
 
 var sentinels = []error{
 	backend.ErrInvalid, backend.ErrUnsupported, backend.ErrLocked, backend.ErrFormat, backend.ErrNoSpace,
-	backend.ErrPoisoned, backend.ErrUnknownOutcome, backend.ErrCorrupt, backend.ErrClosed,
+	backend.ErrPoisoned, backend.ErrUnknownOutcome, backend.ErrCorrupt, backend.ErrClosed, backend.ErrUnavailable,
 }
 
 // sentinel reports whether err wraps one already.

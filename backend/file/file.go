@@ -43,7 +43,8 @@ func init() {
 // Errors: [backend.ErrLocked]; [backend.ErrFormat] if the directory holds something
 // else, or a newer format; [backend.ErrCorrupt] if the store is damaged, see
 // [backend.Options.Startup]; [backend.ErrNoSpace]; [backend.ErrInvalid] if the options
-// are wrong or the operating system does not let this process have the directory.
+// are wrong; [backend.ErrUnavailable] if the operating system does not let this process
+// have the directory.
 func Open(ctx context.Context, dir string, opts *Options) (*backend.Backend, error) {
 	var o Options
 	if opts != nil {

@@ -219,7 +219,7 @@ func TestAReadOnlyOpenCreatesNothing(t *testing.T) {
 	opts := &Options{}
 	opts.ReadOnly = true
 	dir := filepath.Join(t.TempDir(), "none")
-	if _, err := Open(context.Background(), dir, opts); !errors.Is(err, backend.ErrInvalid) {
+	if _, err := Open(context.Background(), dir, opts); !errors.Is(err, backend.ErrUnavailable) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -90,6 +89,7 @@ var outcomes = []struct {
 	code int
 }{
 	{errInterrupted, "interrupted", exitInterrupted},
+	{backend.ErrUnavailable, "unreachable", exitUnreachable},
 	{backend.ErrInvalid, "usage", exitUsage},
 	{backend.ErrLocked, "locked", exitUnreachable},
 	{backend.ErrCorrupt, "corrupt", exitAnomalies},
@@ -112,25 +112,15 @@ func outcome(err error) (word string, code int) {
 		return "usage", exitUsage
 	}
 	opening := (*openError)(nil)
-	if errors.As(err, &opening) && fromSystem(err) {
-		return "unreachable", exitUnreachable
-	}
 	for _, o := range outcomes {
 		if errors.Is(err, o.is) {
 			return o.word, o.code
 		}
 	}
-	if opening != nil {
+	if errors.As(err, &opening) {
 		return "unreachable", exitUnreachable
 	}
 	return "failed", exitFailed
-}
-
-// fromSystem reports whether an engine called a place invalid because the operating
-// system refused it (permissions, a name that is too long): the URL may be right.
-func fromSystem(err error) bool {
-	var errno syscall.Errno
-	return errors.Is(err, backend.ErrInvalid) && errors.As(err, &errno)
 }
 
 func exitCode(err error) int {

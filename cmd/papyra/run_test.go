@@ -29,7 +29,7 @@ func TestEachErrorHasItsExitCode(t *testing.T) {
 		{"a flag", usagef("x"), exitUsage},
 		{"a bad argument that the store refuses", fmt.Errorf("%w: x", backend.ErrInvalid), exitUsage},
 		{"a bad URL", opening(backend.ErrInvalid), exitUsage},
-		{"a refused directory", opening(fmt.Errorf("%w: %w", backend.ErrInvalid, denied)), exitUnreachable},
+		{"a refused directory", opening(fmt.Errorf("%w: %w", backend.ErrUnavailable, denied)), exitUnreachable},
 		{"no network", opening(errors.New("connection refused")), exitUnreachable},
 		{"locked", opening(backend.ErrLocked), exitUnreachable},
 		{"locked later", backend.ErrLocked, exitUnreachable},

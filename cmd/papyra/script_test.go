@@ -45,8 +45,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// condition knows [engine:NAME], an engine that this build has, [root], and [busy],
-// which is set with PAPYRA_TEST_BUSY=1.
+// condition knows [engine:NAME], an engine that this build has, and [root].
 func condition(cond string) (bool, error) {
 	if name, ok := strings.CutPrefix(cond, "engine:"); ok {
 		return slices.Contains(backend.Schemes(), name), nil
@@ -54,8 +53,6 @@ func condition(cond string) (bool, error) {
 	switch cond {
 	case "root":
 		return os.Geteuid() == 0, nil
-	case "busy":
-		return os.Getenv("PAPYRA_TEST_BUSY") == "1", nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }

@@ -60,7 +60,7 @@ func exitCode(err error) int {
 		return exitFine
 	case errors.As(err, &wrong):
 		return exitUsage
-	case errors.Is(err, backend.ErrLocked):
+	case errors.Is(err, backend.ErrLocked), errors.Is(err, backend.ErrUnavailable):
 		return exitLocked
 	case errors.Is(err, backend.ErrCorrupt):
 		return exitDamaged
