@@ -56,6 +56,9 @@ func TestACrashAtAnyMomentLosesNothing(t *testing.T) {
 	if testing.Short() || slow {
 		random = 1
 	}
+	if long {
+		random = 100
+	}
 	for i, m := range *moments {
 		if slow && i%5 > 0 {
 			continue
@@ -84,6 +87,9 @@ func TestACrashWhileACrashIsMendedLosesNothing(t *testing.T) {
 		step = 173
 	} else if testing.Short() {
 		step = 41
+	}
+	if long {
+		step = 1
 	}
 	for i := 0; i < len(*first); i += step {
 		m := (*first)[i]

@@ -27,6 +27,7 @@ import (
 const (
 	killStreams = 16
 	killDir     = "PAPYRA_KILL_DIR" // set: this process is the child
+	longRun     = "PAPYRA_LONG"     // set: make crash
 	killAckSize = 2 + 8 + 8
 )
 
@@ -35,7 +36,7 @@ func TestKillAcknowledgedSurvives(t *testing.T) {
 	if testing.Short() {
 		rounds = 10
 	}
-	if os.Getenv("PAPYRA_LONG") != "" {
+	if os.Getenv(longRun) != "" {
 		rounds = 1000
 	}
 	dir := t.TempDir() + "/store"
