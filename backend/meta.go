@@ -11,7 +11,8 @@ import (
 //
 //	( uvarint key length, key, uvarint value length, value ) *
 //
-// Keys are not empty and stand once; values may be empty; both are any bytes.
+// with each length in its shortest form, so that equal pairs are equal bytes. Keys are
+// not empty and stand once; values may be empty; both are any bytes.
 // Nil is no pairs. At most [MaxMetaBytes] in all.
 type Meta []byte
 
@@ -97,7 +98,7 @@ func (m Meta) next() (key, value []byte, rest Meta, ok bool) {
 
 func (m Meta) take() (b []byte, rest Meta, ok bool) {
 	n, w := binary.Uvarint(m)
-	if w <= 0 || n > uint64(len(m)-w) {
+	if w <= 0 || w > 1 && m[w-1] == 0 || n > uint64(len(m)-w) { // the second: not the shortest form
 		return nil, nil, false
 	}
 	return m[w : w+int(n)], m[w+int(n):], true
