@@ -20,6 +20,7 @@ const module = "github.com/papyra-go/papyra"
 var floors = map[string]int{
 	".":                         0, // holds no code
 	"metrics":                   0,
+	"internal/pace":             0,
 	"backend":                   1,
 	"backend/codec":             2,
 	"backend/memory":            3,

@@ -1,12 +1,12 @@
 package actorsys
 
 import (
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/internal/pace"
 )
 
 // groupBytes is how much the committer takes at a time, if it is not one larger
@@ -34,7 +34,7 @@ type committer struct {
 	group    []sender
 	batches  []backend.Batch
 	outcomes []outcome
-	pace     pace
+	pace     pace.Pace
 }
 
 // add puts an actor on the list. It must not be on it, nor in the group in flight.
@@ -63,7 +63,7 @@ func (c *committer) run() {
 			return
 		}
 		for c.length() > 0 && !c.sys.isKilled() {
-			c.pace.gather(c.length)
+			c.pace.Gather(c.length)
 			c.commit()
 		}
 	}
@@ -74,7 +74,7 @@ func (c *committer) commit() {
 	c.take()
 	start := time.Now()
 	c.write()
-	c.pace.wrote(len(c.batches), time.Since(start))
+	c.pace.Wrote(len(c.batches), time.Since(start))
 	for i, s := range c.group {
 		if s.settle(c.outcomes[i]) {
 			c.add(s)
@@ -106,53 +106,4 @@ func (c *committer) take() {
 	}
 	clear(list)
 	c.spare = list[:0]
-}
-
-// pace decides when the committer yields, to let more actors decide: where as many
-// actors are at work as clients wait, groups would otherwise be small and large by
-// turns. It is the backend's own rule (docs/design.md §4): only if the last group was
-// of several, and never for long.
-type pace struct {
-	last      int           // batches of the last group
-	append    time.Duration // moving average of an append's time
-	notBefore time.Time     // no yield before this
-}
-
-const (
-	yieldFrom  = 4   // yield only if the last group held so many batches
-	yieldMost  = 8   // yields before one group
-	yieldPause = 100 // after a yield that was too dear: no other for so many times its cost
-)
-
-// gather yields while the list grows and yielding is cheap.
-func (p *pace) gather(length func() int) {
-	if p.last < yieldFrom {
-		return
-	}
-	before := time.Now()
-	if before.Before(p.notBefore) {
-		return
-	}
-	waiting := length()
-	for range yieldMost {
-		runtime.Gosched()
-		now := time.Now()
-		if cost := now.Sub(before); cost > p.append/2 {
-			p.notBefore = now.Add(yieldPause * cost)
-			return
-		}
-		grown := length()
-		if grown == waiting {
-			return
-		}
-		waiting, before = grown, now
-	}
-}
-
-func (p *pace) wrote(batches int, took time.Duration) {
-	p.last = batches
-	if p.append == 0 {
-		p.append = took
-	}
-	p.append += (took - p.append) / 8
 }

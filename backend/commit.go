@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/papyra-go/papyra/internal/pace"
 )
 
 // groupBytes is how much one group gathers; a request that is larger by itself
@@ -82,7 +84,7 @@ type committer struct {
 	group    []Batch
 	results  []Result
 	watchdog *time.Timer
-	pace     pace
+	pace     pace.Pace
 }
 
 func (c *committer) init(b *Backend) { c.b = b }
@@ -236,7 +238,7 @@ func (c *committer) spawn() {
 // more to lead; if not, it has given up leadership. A driver that panics or exits
 // the goroutine poisons the backend, and everyone in the group is answered.
 func (c *committer) lead() (more bool) {
-	c.pace.gather(c)
+	c.pace.Gather(c.length)
 	if !c.take() {
 		return false
 	}
@@ -297,7 +299,7 @@ func (c *committer) write() error {
 	ctx := context.Background()
 	start := time.Now()
 	results, err := c.b.driver.Append(ctx, c.group)
-	c.pace.wrote(len(c.group), time.Since(start))
+	c.pace.Wrote(len(c.group), time.Since(start))
 	if err != nil && len(results) != len(c.group) {
 		results = nil
 	} else if len(results) != len(c.group) {
@@ -426,4 +428,11 @@ func (c *committer) count() {
 	}
 	c.b.opts.Counters.WritesTotal.Add(records)
 	c.b.opts.Counters.BytesWritten.Add(bytes)
+}
+
+// length is how many requests wait.
+func (c *committer) length() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting
 }
