@@ -51,6 +51,15 @@ func over(t *testing.T, d *stub, opts *backend.Options) *backend.Backend {
 	return b
 }
 
+// holding returns a stub whose appends wait until release is closed.
+func holding() (d *stub, release chan struct{}) {
+	release = make(chan struct{})
+	return &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+		<-release
+		return make([]backend.Result, len(g)), nil
+	}}, release
+}
+
 func one(stream string) backend.Batch {
 	return backend.Batch{Stream: stream, Expected: backend.Any, Records: []backend.Record{event("x", "y")}}
 }
