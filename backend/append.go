@@ -41,7 +41,7 @@ func (b *Backend) append(ctx context.Context, op Op, r *request) (res Result, er
 	}
 	if err != nil {
 		b.opts.Counters.WriteErrors.Add(1)
-		err = b.wrap(op, stream, err)
+		err = b.wrap(ctx, op, stream, err)
 		res = Result{Err: err}
 	}
 	done(err)
@@ -66,10 +66,10 @@ func (b *Backend) AppendAll(ctx context.Context, batches []Batch) ([]Result, err
 	for i := range results {
 		if r := &results[i]; r.Err != nil {
 			b.opts.Counters.WriteErrors.Add(1)
-			*r = Result{Err: b.wrap(OpAppend, batches[i].Stream, r.Err)}
+			*r = Result{Err: b.wrap(ctx, OpAppend, batches[i].Stream, r.Err)}
 		}
 	}
-	err = b.wrap(OpAppend, "", err)
+	err = b.wrap(ctx, OpAppend, "", err)
 	done(err)
 	return results, err
 }
@@ -156,7 +156,7 @@ func (b *Backend) admit(batch *Batch, snapshot bool) error {
 			return fmt.Errorf("%w: record %d of the batch has %d bytes: at most %d", ErrTooLarge, i, size, b.info.Limits.RecordBytes)
 		}
 		if err := checkRecord(batch, r, snapshot || batch.Restore); err != nil {
-			return fmt.Errorf("record %d of the batch: %w", i, err)
+			return at(snapshot, i, err)
 		}
 		total += size
 	}
@@ -164,6 +164,14 @@ func (b *Backend) admit(batch *Batch, snapshot bool) error {
 		return fmt.Errorf("%w: batch of %d bytes: at most %d", ErrTooLarge, total, b.info.Limits.BatchBytes)
 	}
 	return nil
+}
+
+// at says which record of a batch an error is about.
+func at(snapshot bool, i int, err error) error {
+	if snapshot {
+		return err
+	}
+	return fmt.Errorf("record %d of the batch: %w", i, err)
 }
 
 func checkRecord(batch *Batch, r *Record, snapshots bool) error {

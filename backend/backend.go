@@ -42,7 +42,7 @@ func New(ctx context.Context, open Opener, opts *Options) (*Backend, error) {
 		o = *opts
 	}
 	fail := func(err error) (*Backend, error) {
-		return nil, &OpError{Op: OpOpen, Backend: o.Name, Err: err}
+		return nil, &OpError{Op: OpOpen, Backend: o.Name, Err: known(ctx, err)}
 	}
 	if err := o.check(); err != nil {
 		return fail(err)
@@ -111,11 +111,11 @@ func (b *Backend) Reopen(ctx context.Context) (err error) {
 	b.alone.Lock()
 	defer b.alone.Unlock()
 	if err := b.gate.shut(ctx); err != nil {
-		return b.wrap(OpReopen, "", err)
+		return b.wrap(ctx, OpReopen, "", err)
 	}
 	if err := b.reopen(ctx); err != nil {
 		b.gate.open()
-		return b.wrap(OpReopen, "", err)
+		return b.wrap(ctx, OpReopen, "", err)
 	}
 	b.gate.open()
 	if _, err = b.Check(ctx, b.opts.Startup); err != nil { // a store that a start refuses takes no appends
@@ -142,12 +142,12 @@ func (b *Backend) reopen(ctx context.Context) error {
 // inside, is waited for. A second Close waits for the first and returns the same.
 func (b *Backend) Close() error {
 	if b.closing.CompareAndSwap(false, true) {
-		_, done := b.observe(context.Background(), Call{Op: OpClose})
+		ctx, done := b.observe(context.Background(), Call{Op: OpClose})
 		b.commit.stop()
 		b.alone.Lock()
 		b.gate.close()
 		b.commit.running.Wait()
-		b.result = b.wrap(OpClose, "", b.driver.Close())
+		b.result = b.wrap(ctx, OpClose, "", b.driver.Close())
 		b.alone.Unlock()
 		close(b.closed)
 		done(b.result)
@@ -161,7 +161,7 @@ func (b *Backend) Close() error {
 func (b *Backend) setPoison(err error) { b.poison.CompareAndSwap(nil, &err) }
 
 // wrap adds what was done, and where, to an error; nil stays nil.
-func (b *Backend) wrap(op Op, stream string, err error) error {
+func (b *Backend) wrap(ctx context.Context, op Op, stream string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (b *Backend) wrap(op Op, stream string, err error) error {
 	if errors.As(err, &oe) {
 		return err
 	}
-	return &OpError{Op: op, Backend: b.opts.Name, Stream: stream, Err: err}
+	return &OpError{Op: op, Backend: b.opts.Name, Stream: stream, Err: known(ctx, err)}
 }
 
 // observe tells the observer, if there is one, that a call begins.

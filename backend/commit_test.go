@@ -428,3 +428,23 @@ func TestAppendOfOneBatchDoesNotAllocate(t *testing.T) {
 		t.Errorf("the backend's own part of an append allocates %v times", n)
 	}
 }
+
+func TestARawErrorOfAnEngineIsWrapped(t *testing.T) {
+	raw := errors.New("raw")
+	d := &stub{append: func([]backend.Batch) ([]backend.Result, error) { return nil, raw }}
+	b := over(t, d, &backend.Options{Name: "mine"})
+	defer b.Close()
+	var oe *backend.OpError
+	if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnavailable) || !errors.Is(err, raw) || !errors.As(err, &oe) || oe.Backend != "mine" {
+		t.Errorf("Append = %v, want an OpError that wraps ErrUnavailable and the cause", err)
+	}
+	if _, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return nil, raw }, nil); !errors.Is(err, backend.ErrUnavailable) || !errors.Is(err, raw) {
+		t.Errorf("New = %v", err)
+	}
+	cause := errors.New("the caller's own cause")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	if _, err := b.Append(ctx, one("s")); !errors.Is(err, cause) || errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("Append with a cancelled context = %v", err)
+	}
+}

@@ -24,7 +24,7 @@ func (b *Backend) Compact(ctx context.Context, cut Cut) (report *CompactionRepor
 		b.opts.Counters.CompactCount.Add(1)
 	} else {
 		b.opts.Counters.CompactErrors.Add(1)
-		err = b.wrap(OpCompact, "", err)
+		err = b.wrap(ctx, OpCompact, "", err)
 	}
 	done(err)
 	return report, err
@@ -132,10 +132,10 @@ func (h *holds) lowest() Position {
 // it is released or the backend is closed.
 func (b *Backend) Hold(name string, p Position) (release func(), err error) {
 	if name == "" {
-		return nil, b.wrap(OpHold, "", fmt.Errorf("%w: a hold needs a name", ErrInvalid))
+		return nil, b.wrap(context.Background(), OpHold, "", fmt.Errorf("%w: a hold needs a name", ErrInvalid))
 	}
 	if err := b.usable(context.Background()); err != nil {
-		return nil, b.wrap(OpHold, "", err)
+		return nil, b.wrap(context.Background(), OpHold, "", err)
 	}
 	held := &p
 	h := &b.holds

@@ -1,16 +1,18 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 )
 
-// The ways in which a call can fail. Every error that leaves a [Backend] wraps
-// exactly one of these, or the caller's own context error, so that errors.Is
-// can tell what to do. No engine's raw error escapes unwrapped, and none holds a
-// payload or the credentials of a store.
+// The ways in which a call can fail. Every error that leaves a [Backend] wraps one
+// of these, or the caller's own context error, so that errors.Is can tell what to
+// do; ErrUnknownOutcome may come together with ErrPoisoned. An engine's error that
+// wraps none is wrapped in ErrUnavailable. No error holds a payload or the credentials
+// of a store.
 //
 // On the way in:
 var (
@@ -32,8 +34,9 @@ var (
 	// ErrLocked: another handle, here or in another process, has the store open
 	// for writing. The message names the holder where it is known.
 	ErrLocked = errors.New("locked")
-	// ErrUnavailable: the place can't be had, for a reason outside papyra: it is not
-	// there, the operating system or the network refuses it. The cause is wrapped.
+	// ErrUnavailable: the store can't be had or used, for a reason outside papyra: it is
+	// not there, the operating system or the network refuses it. The cause is wrapped.
+	// Nothing was written.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrFormat: the place holds something that this version does not read: a
 	// newer format, or no papyra store at all. It was left untouched.
@@ -101,6 +104,25 @@ func (e *FencedError) Error() string {
 
 // Unwrap returns [ErrFenced].
 func (e *FencedError) Unwrap() error { return ErrFenced }
+
+var sentinels = []error{
+	ErrInvalid, ErrTooLarge, ErrUnsupported, ErrClosed, ErrLocked, ErrUnavailable, ErrFormat, ErrConflict, ErrFenced,
+	ErrOwned, ErrNoSpace, ErrPoisoned, ErrUnknownOutcome, ErrNotFound, ErrCompacted, ErrCorrupt,
+}
+
+// known wraps err in ErrUnavailable unless it says already what it is: by a sentinel, by
+// an end of ctx, or by being a context's error.
+func known(ctx context.Context, err error) error {
+	for _, s := range sentinels {
+		if errors.Is(err, s) {
+			return err
+		}
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
 
 // CorruptError is an [ErrCorrupt] with its place, as exactly as it is known.
 type CorruptError struct {

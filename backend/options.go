@@ -96,6 +96,7 @@ const (
 	OpHold         Op = "hold"
 	OpReopen       Op = "reopen"
 	OpClose        Op = "close"
+	OpCheck        Op = "startup check"
 )
 
 // Call is what an [Observer] is told when a call begins.

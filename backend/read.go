@@ -37,7 +37,7 @@ func (b *Backend) Read(ctx context.Context, q Query) iter.Seq2[Record, error] {
 // read runs the loop; the error it returns is for the caller to yield. If the
 // caller ended the loop it returns nil.
 func (b *Backend) read(ctx context.Context, q Query, yield func(Record, error) bool) error {
-	fail := func(err error) error { return b.wrap(OpRead, q.Stream, err) }
+	fail := func(err error) error { return b.wrap(ctx, OpRead, q.Stream, err) }
 	r, err := b.begin(ctx, q)
 	if err != nil {
 		return fail(err)
@@ -265,7 +265,7 @@ func (b *Backend) Head(ctx context.Context, stream string) (h Head, err error) {
 	if err = CheckStream(stream); err == nil {
 		err = b.call(ctx, func() error { h, err = b.driver.Head(ctx, stream); return err })
 	}
-	return h, b.wrap(OpHead, stream, err)
+	return h, b.wrap(ctx, OpHead, stream, err)
 }
 
 // Last returns the newest position in the store; zero if nothing was ever stored.
@@ -273,7 +273,7 @@ func (b *Backend) Last(ctx context.Context) (p Position, err error) {
 	ctx, done := b.observe(ctx, Call{Op: OpLast})
 	defer func() { done(err) }()
 	err = b.call(ctx, func() error { p, err = b.driver.Last(ctx); return err })
-	return p, b.wrap(OpLast, "", err)
+	return p, b.wrap(ctx, OpLast, "", err)
 }
 
 // Snapshot returns the stream's newest snapshot at or below version upTo; zero:
@@ -282,7 +282,7 @@ func (b *Backend) Snapshot(ctx context.Context, stream string, upTo Version) (fo
 	ctx, done := b.observe(ctx, Call{Op: OpSnapshot, Stream: stream})
 	defer func() { done(err) }()
 	if err = CheckStream(stream); err != nil {
-		return Record{}, b.wrap(OpSnapshot, stream, err)
+		return Record{}, b.wrap(ctx, OpSnapshot, stream, err)
 	}
 	if upTo == 0 {
 		upTo = Any - 1
@@ -298,5 +298,5 @@ func (b *Backend) Snapshot(ctx context.Context, stream string, upTo Version) (fo
 		}
 		return fmt.Errorf("%w: no snapshot", ErrNotFound)
 	})
-	return found, b.wrap(OpSnapshot, stream, err)
+	return found, b.wrap(ctx, OpSnapshot, stream, err)
 }

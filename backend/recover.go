@@ -31,7 +31,7 @@ func (b *Backend) Recover(ctx context.Context, opts RecoveryOptions) (report *Re
 			b.opts.Counters.RecoverCount.Add(1)
 		} else {
 			b.opts.Counters.RecoverErrors.Add(1)
-			err = b.wrap(OpRecover, "", err)
+			err = b.wrap(ctx, OpRecover, "", err)
 		}
 		done(err)
 	}()

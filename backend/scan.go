@@ -33,7 +33,7 @@ func (b *Backend) Scan(ctx context.Context, opts *ScanOptions) (*ScanReport, err
 		return err
 	})
 	b.countScan(report, err)
-	err = b.wrap(OpScan, "", err)
+	err = b.wrap(ctx, OpScan, "", err)
 	done(err)
 	return report, err
 }

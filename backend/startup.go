@@ -10,7 +10,8 @@ import (
 type StartupMode uint8
 
 const (
-	// FailOnAnomaly checks, and refuses a store in which anything is wrong.
+	// FailOnAnomaly checks, and refuses a store in which anything is wrong: damages and
+	// warnings, not notices.
 	FailOnAnomaly StartupMode = iota
 	// IgnoreAnomalies does not check.
 	IgnoreAnomalies
@@ -42,7 +43,9 @@ func ParseStartupMode(name string) (StartupMode, error) {
 }
 
 // Startup is the check before a store is used. The zero value is the default: a
-// quick check that refuses a damaged store. A torn tail is no damage.
+// quick check that refuses a store in which anything is wrong, if only a derivable
+// file. A torn tail and a file that is not the store's are notices: nothing is wrong.
+// RecoverAnomalies mends what can be mended without loss.
 type Startup struct {
 	Mode StartupMode
 	// Full reads the whole store instead of what a start relies on.
@@ -79,7 +82,7 @@ type StartupError struct {
 
 func (e *StartupError) Error() string {
 	s := e.Report.Scan
-	msg := fmt.Sprintf("%v: the startup check (%v) found %d anomalies", ErrCorrupt, e.Report.Mode, s.Warnings+s.Damages)
+	msg := fmt.Sprintf("%v: the mode %v refuses a store with %d damages and %d warnings", ErrCorrupt, e.Report.Mode, s.Damages, s.Warnings)
 	for _, a := range s.Anomalies {
 		if a.Severity != Notice {
 			msg += "; first: " + a.String()
@@ -99,7 +102,7 @@ func (e *StartupError) Unwrap() error { return ErrCorrupt }
 func (b *Backend) Check(ctx context.Context, s Startup) (*StartupReport, error) {
 	report := &StartupReport{Mode: s.Mode}
 	if err := s.check(); err != nil {
-		return report, b.wrap(OpOpen, "", err)
+		return report, b.wrap(ctx, OpCheck, "", err)
 	}
 	if s.Mode == IgnoreAnomalies {
 		return report, nil
@@ -122,5 +125,5 @@ func (b *Backend) Check(ctx context.Context, s Startup) (*StartupReport, error) 
 			return report, nil
 		}
 	}
-	return report, b.wrap(OpOpen, "", &StartupError{report})
+	return report, b.wrap(ctx, OpCheck, "", &StartupError{report})
 }

@@ -15,7 +15,7 @@ const pageStreams = 512
 func (b *Backend) Streams(ctx context.Context, q StreamQuery) iter.Seq2[StreamInfo, error] {
 	return func(yield func(StreamInfo, error) bool) {
 		ctx, done := b.observe(ctx, Call{Op: OpStreams})
-		err := b.wrap(OpStreams, "", b.streams(ctx, q, yield))
+		err := b.wrap(ctx, OpStreams, "", b.streams(ctx, q, yield))
 		done(err)
 		if err != nil {
 			yield(StreamInfo{}, err)

@@ -1,8 +1,7 @@
 // Package metrics is the one counter struct that every papyra backend shares.
 //
 // It holds counters and nothing else: no exporter, no names forced on anyone,
-// no labels. Package otel turns a [Counters] into OpenTelemetry instruments;
-// [Table] is all that an adapter for another system needs.
+// no labels. [Table] is all that an adapter to a monitoring system needs.
 //
 // Only package backend counts. Drivers return facts (bytes, records, findings)
 // and never import this package, so a counter can be neither forgotten nor

@@ -50,11 +50,17 @@ func Open(ctx context.Context, dir string, opts *Options) (*backend.Backend, err
 	if opts != nil {
 		o = *opts
 	}
+	if dir == "" {
+		return openWith(ctx, o, nil)
+	}
 	return openWith(ctx, o, func(create bool) (disk.FS, error) { return disk.OpenDir(dir, create) })
 }
 
 // openWith opens a store in whatever directory it is given.
 func openWith(ctx context.Context, o Options, dir func(create bool) (disk.FS, error)) (*backend.Backend, error) {
+	if dir == nil {
+		return nil, &backend.OpError{Op: backend.OpOpen, Backend: o.Name, Err: fmt.Errorf("%w: the directory's name is empty", backend.ErrInvalid)}
+	}
 	if n := o.SegmentBytes; n != 0 && (n < leastSegmentBytes || n > mostSegmentBytes) {
 		return nil, &backend.OpError{Op: backend.OpOpen, Backend: o.Name, Err: fmt.Errorf("%w: Options.SegmentBytes is %d: want 0 (grows with the store) or %d to %d",
 			backend.ErrInvalid, n, leastSegmentBytes, mostSegmentBytes)}

@@ -386,3 +386,9 @@ func TestAReaderBesideAWriterSeesNoDamage(t *testing.T) {
 		b.Close()
 	}
 }
+
+func TestADirectoryNeedsAName(t *testing.T) {
+	if _, err := Open(context.Background(), "", nil); !errors.Is(err, backend.ErrInvalid) || !strings.Contains(err.Error(), "empty") {
+		t.Error(err)
+	}
+}

@@ -97,7 +97,7 @@ func (s *store) strays() (found []backend.Anomaly, err error) {
 				add(backend.StrayFile, severity, detail)
 			}
 		case !isSegment && !ours(e.Name):
-			add(backend.StrayFile, backend.Warning, "not a file of the store")
+			add(backend.StrayFile, backend.Notice, "not a file of the store; it is left alone")
 		}
 		if e.Mode.Perm()&0o077 != 0 && e.Name != lostAndFound {
 			severity := backend.Notice // a volume's group, a copy made with other defaults

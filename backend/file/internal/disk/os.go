@@ -126,7 +126,7 @@ func takeLock(f *os.File, holder string) (*lock, error) {
 		return nil, err
 	}
 	if !held.take(key) {
-		return nil, &HeldError{readHolder(f)}
+		return nil, &HeldError{readHolder(f) + " (this process)"}
 	}
 	l := &lock{f: f, key: key}
 	free, err := flock(f)
