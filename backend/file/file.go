@@ -51,19 +51,20 @@ func Open(ctx context.Context, dir string, opts *Options) (*backend.Backend, err
 		o = *opts
 	}
 	if dir == "" {
-		return openWith(ctx, o, nil)
+		return nil, invalid(o, "the directory's name is empty")
 	}
 	return openWith(ctx, o, func(create bool) (disk.FS, error) { return disk.OpenDir(dir, create) })
 }
 
+// invalid is the error for what is wrong with a call of Open.
+func invalid(o Options, format string, args ...any) error {
+	return &backend.OpError{Op: backend.OpOpen, Backend: o.Name, Err: fmt.Errorf("%w: "+format, append([]any{backend.ErrInvalid}, args...)...)}
+}
+
 // openWith opens a store in whatever directory it is given.
 func openWith(ctx context.Context, o Options, dir func(create bool) (disk.FS, error)) (*backend.Backend, error) {
-	if dir == nil {
-		return nil, &backend.OpError{Op: backend.OpOpen, Backend: o.Name, Err: fmt.Errorf("%w: the directory's name is empty", backend.ErrInvalid)}
-	}
 	if n := o.SegmentBytes; n != 0 && (n < leastSegmentBytes || n > mostSegmentBytes) {
-		return nil, &backend.OpError{Op: backend.OpOpen, Backend: o.Name, Err: fmt.Errorf("%w: Options.SegmentBytes is %d: want 0 (grows with the store) or %d to %d",
-			backend.ErrInvalid, n, leastSegmentBytes, mostSegmentBytes)}
+		return nil, invalid(o, "Options.SegmentBytes is %d: want 0 (grows with the store) or %d to %d", n, leastSegmentBytes, mostSegmentBytes)
 	}
 	return backend.New(ctx, func(ctx context.Context) (backend.Driver, error) {
 		s, err := openStore(ctx, o, dir)
