@@ -142,6 +142,9 @@ func (b *Backend) admit(batch *Batch, snapshot bool) error {
 	if err := CheckStream(batch.Stream); err != nil {
 		return err
 	}
+	if batch.Epoch > MaxNumber {
+		return fmt.Errorf("%w: epoch %d: at most %d", ErrInvalid, batch.Epoch, uint64(MaxNumber))
+	}
 	if !batch.ID.IsZero() && batch.Expected == Any {
 		return fmt.Errorf("%w: a batch with an ID needs an expected version", ErrInvalid)
 	}
@@ -197,6 +200,9 @@ func checkRecord(batch *Batch, r *Record, snapshots bool) error {
 	}
 	if batch.Restore && (r.Position == 0 || r.Version == 0 || r.Time.IsZero()) {
 		return fmt.Errorf("%w: a restored record needs its position, version and time", ErrInvalid)
+	}
+	if batch.Restore && max(uint64(r.Position), uint64(r.Version), r.Epoch) > MaxNumber {
+		return fmt.Errorf("%w: position %d, version %d, epoch %d: at most %d each", ErrInvalid, r.Position, r.Version, r.Epoch, uint64(MaxNumber))
 	}
 	return nil
 }

@@ -103,38 +103,52 @@ func (b *Backend) Poisoned() error {
 // Reopen closes the driver and opens it again, with what every opening does
 // (tail repair, startup check). It is the way out of [ErrPoisoned]: afterwards
 // appends work again, and a batch whose outcome was unknown can be sent again with
-// its ID to learn it. It waits for the calls inside; calls that arrive meanwhile
-// wait for it. If it fails the backend stays poisoned, and can be reopened again.
+// its ID to learn it. It waits, until ctx ends, for the calls inside and for what is
+// being written, also if its callers have given up; calls that arrive meanwhile wait
+// for it. If opening fails nothing works but Reopen, which can be tried again.
 func (b *Backend) Reopen(ctx context.Context) (err error) {
 	ctx, done := b.observe(ctx, Call{Op: OpReopen})
 	defer func() { done(err) }()
-	b.alone.Lock()
-	defer b.alone.Unlock()
-	if err := b.gate.shut(ctx); err != nil {
+	if err := b.reopenAlone(ctx); err != nil {
 		return b.wrap(ctx, OpReopen, "", err)
 	}
-	if err := b.reopen(ctx); err != nil {
-		b.gate.open()
-		return b.wrap(ctx, OpReopen, "", err)
-	}
-	b.gate.open()
 	if _, err = b.Check(ctx, b.opts.Startup); err != nil { // a store that a start refuses takes no appends
 		b.setPoison(fmt.Errorf("%w: the check after reopening: %v", ErrPoisoned, err))
 	}
 	return err
 }
 
-func (b *Backend) reopen(ctx context.Context) error {
+func (b *Backend) reopenAlone(ctx context.Context) error {
+	b.alone.Lock()
+	defer b.alone.Unlock()
+	if err := b.gate.shut(ctx); err != nil {
+		return err
+	}
+	defer b.gate.open()
 	b.setPoison(fmt.Errorf("%w: reopening", ErrPoisoned))
-	closeErr := b.driver.Close()
+	closeErr := safely(b.driver.Close)
 	b.driver = broken{engine: b.info}
-	d, err := b.open(ctx)
-	if err != nil {
-		return errors.Join(err, closeErr)
+	var d Driver
+	openErr := safely(func() (err error) {
+		d, err = b.open(context.WithoutCancel(ctx)) // there is no way back: a cancel would leave no driver
+		return err
+	})
+	if openErr != nil {
+		return errors.Join(openErr, closeErr)
 	}
 	b.driver = d
 	b.poison.Store(nil)
 	return nil
+}
+
+// safely turns a driver's panic into an error: it may not leave the gate shut.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: the driver panicked: %v", ErrPoisoned, p)
+		}
+	}()
+	return f()
 }
 
 // Close ends the backend. Appends that are queued and not yet being written get
@@ -143,17 +157,20 @@ func (b *Backend) reopen(ctx context.Context) error {
 func (b *Backend) Close() error {
 	if b.closing.CompareAndSwap(false, true) {
 		ctx, done := b.observe(context.Background(), Call{Op: OpClose})
-		b.commit.stop()
-		b.alone.Lock()
-		b.gate.close()
-		b.commit.running.Wait()
-		b.result = b.wrap(ctx, OpClose, "", b.driver.Close())
-		b.alone.Unlock()
+		b.result = b.wrap(ctx, OpClose, "", b.closeAlone())
 		close(b.closed)
 		done(b.result)
 	}
 	<-b.closed
 	return b.result
+}
+
+func (b *Backend) closeAlone() error {
+	b.commit.stop()
+	b.alone.Lock()
+	defer b.alone.Unlock()
+	b.gate.close()
+	return safely(b.driver.Close)
 }
 
 // setPoison makes appends fail with err, which wraps ErrPoisoned. The first

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,9 +66,8 @@ const (
 // single writer's time. Else a goroutine leads, so that the caller can come back
 // when the store hangs (docs/adr/0003).
 type committer struct {
-	b       *Backend
-	running sync.WaitGroup // goroutines that lead
-	unused  sync.Pool      // of *request; this Backend's own, so that their channels are too
+	b      *Backend
+	unused sync.Pool // of *request; this Backend's own, so that their channels are too
 
 	mu       sync.Mutex
 	first    *request // the queue, oldest first
@@ -226,12 +226,16 @@ func (c *committer) leadOnce() {
 	}
 }
 
-// spawn leads in a goroutine of its own until the queue is empty.
+// spawn leads in a goroutine of its own until the queue is empty. The goroutine is
+// inside the gate: callers may leave a store that hangs, but nobody gets the driver to
+// himself while it is writing. The caller is inside, or leads.
 func (c *committer) spawn() {
-	c.running.Go(func() {
+	c.b.gate.stay()
+	go func() {
+		defer c.b.gate.leave()
 		for c.lead() {
 		}
-	})
+	}()
 }
 
 // lead takes a group, has it written and answers. It returns whether there is
@@ -290,7 +294,9 @@ func (c *committer) write() error {
 	if p := c.b.poison.Load(); p != nil {
 		return *p
 	}
-	c.stamp()
+	if err := c.stamp(); err != nil {
+		return err
+	}
 	if c.watchdog == nil {
 		c.watchdog = time.AfterFunc(c.b.opts.WriteTimeout, c.giveUp)
 	} else {
@@ -311,25 +317,27 @@ func (c *committer) write() error {
 
 // stamp gives each batch's records the time and kind that they did not bring. The
 // callers' records are theirs: those that need it are copied.
-func (c *committer) stamp() {
+func (c *committer) stamp() error {
 	var now time.Time
 	for i := range c.group {
 		b := &c.group[i]
-		if b.Restore {
+		if b.Restore || !slices.ContainsFunc(b.Records, unstamped) {
 			continue
 		}
-		for j := range b.Records {
-			if r := &b.Records[j]; !r.Time.IsZero() && r.Kind != 0 {
-				continue
+		if now.IsZero() && slices.ContainsFunc(b.Records, untimed) {
+			now = c.b.now()
+			if err := checkTime(now); err != nil || now.IsZero() {
+				return fmt.Errorf("%w: Options.Clock says %v: want a time between %v and %v", ErrInvalid, now, minTime, maxTime)
 			}
-			if now.IsZero() {
-				now = c.b.now()
-			}
-			b.Records = stamped(b.Records, KindOf(b.Stream), now)
-			break
 		}
+		b.Records = stamped(b.Records, KindOf(b.Stream), now)
 	}
+	return nil
 }
+
+func unstamped(r Record) bool { return r.Kind == 0 || r.Time.IsZero() }
+
+func untimed(r Record) bool { return r.Time.IsZero() }
 
 func stamped(records []Record, kind Kind, now time.Time) []Record {
 	out := make([]Record, len(records))

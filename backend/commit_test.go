@@ -448,3 +448,93 @@ func TestARawErrorOfAnEngineIsWrapped(t *testing.T) {
 		t.Errorf("Append with a cancelled context = %v", err)
 	}
 }
+
+func TestNobodyGetsTheDriverToHimselfWhileAWriteHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			<-release
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, &backend.Options{WriteTimeout: time.Second})
+		if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnknownOutcome) {
+			t.Fatalf("Append = %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := b.Reopen(ctx); !errors.Is(err, context.DeadlineExceeded) || d.closed != 0 {
+			t.Errorf("Reopen beside the write = %v, and closed the driver %d times", err, d.closed)
+		}
+		if _, err := b.Recover(ctx, backend.RecoveryOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Recover beside the write = %v", err)
+		}
+		close(release)
+		if err := b.Reopen(t.Context()); err != nil || d.closed != 1 {
+			t.Errorf("Reopen afterwards = %v", err)
+		}
+		b.Close()
+	})
+}
+
+func TestADriverThatPanicsInCloseOrOpenLeavesNobodyHanging(t *testing.T) {
+	d := &panicky{}
+	opens := 0
+	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) {
+		if opens++; opens == 2 {
+			panic("boom in open")
+		}
+		return d, nil
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Reopen(t.Context()); !errors.Is(err, backend.ErrPoisoned) || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("Reopen = %v", err)
+	}
+	if _, err := b.Last(t.Context()); !errors.Is(err, backend.ErrPoisoned) {
+		t.Errorf("Last = %v", err)
+	}
+	if err := b.Reopen(t.Context()); err != nil {
+		t.Errorf("the second Reopen = %v", err)
+	}
+	first, second := b.Close(), b.Close()
+	if !errors.Is(first, backend.ErrPoisoned) || second == nil {
+		t.Errorf("Close = %v, then %v", first, second)
+	}
+}
+
+// panicky is a stub whose Close panics.
+type panicky struct{ stub }
+
+func (d *panicky) Close() error { panic("boom in close") }
+
+func TestAClockOutsideOfWhatCanBeStoredIsRefused(t *testing.T) {
+	for _, now := range []time.Time{{}, time.Date(3000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)} {
+		b := open(t, &backend.Options{Clock: func() time.Time { return now }})
+		if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrInvalid) {
+			t.Errorf("clock at %v: Append = %v", now, err)
+		}
+		batch := one("s")
+		batch.Records[0].Time = time.Now()
+		if _, err := b.Append(t.Context(), batch); err != nil {
+			t.Errorf("a record that brings its time: %v", err)
+		}
+	}
+}
+
+func TestNumbersThatWouldOverflowAreRefused(t *testing.T) {
+	for _, n := range []uint64{backend.MaxNumber + 1, 1<<64 - 2, 1<<64 - 1} {
+		b := open(t, nil)
+		r := backend.Record{Kind: backend.Event, Position: 1, Version: 1, Time: time.Now()}
+		position, version, epoch := r, r, r
+		position.Position, version.Version, epoch.Epoch = backend.Position(n), backend.Version(n), n
+		for _, bad := range []backend.Record{position, version, epoch} {
+			if _, err := b.Append(t.Context(), backend.Batch{Stream: "s", Restore: true, Records: []backend.Record{bad}}); !errors.Is(err, backend.ErrInvalid) {
+				t.Errorf("restored %d %d %d: %v", bad.Position, bad.Version, bad.Epoch, err)
+			}
+		}
+		if _, err := b.Append(t.Context(), backend.Batch{Stream: "s", Epoch: n, Records: one("s").Records}); !errors.Is(err, backend.ErrInvalid) {
+			t.Errorf("epoch %d: %v", n, err)
+		}
+	}
+}

@@ -45,6 +45,10 @@ func (g *gate) enter(ctx context.Context) error {
 	return nil
 }
 
+// stay counts one more inside, for work that outlives the call it is done for. The
+// caller is inside itself.
+func (g *gate) stay() { g.inside.Add(1) }
+
 func (g *gate) leave() {
 	if g.inside.Add(-1) == -shutBias {
 		select {

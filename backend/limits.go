@@ -9,6 +9,10 @@ const (
 	MaxTypeBytes   = 256       // a record's type
 	MaxMetaBytes   = 64 << 10  // a record's meta, encoded
 	MaxBatchCount  = 1_000_000 // records in one batch
+
+	// MaxNumber is the highest version, position and epoch that a caller may bring: no
+	// store that counts on from there ever overflows.
+	MaxNumber = 1 << 62
 )
 
 // Defaults of [Limits], and the most that [Options.Limits] may ask for.

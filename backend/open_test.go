@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,18 +70,19 @@ func TestAURLCanNotUndoReadOnly(t *testing.T) {
 }
 
 func TestANamedMemoryStoreIsOnePlace(t *testing.T) {
-	first, err := backend.Open(t.Context(), "memory://place")
+	place := fmt.Sprintf("memory://place-%d", time.Now().UnixNano()) // stores with a name last as long as the process
+	first, err := backend.Open(t.Context(), place)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := first.Append(t.Context(), one("s")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := backend.Open(t.Context(), "memory://place"); !errors.Is(err, backend.ErrLocked) {
+	if _, err := backend.Open(t.Context(), place); !errors.Is(err, backend.ErrLocked) {
 		t.Errorf("a second opener: %v, want ErrLocked", err)
 	}
 	first.Close()
-	second, err := backend.Open(t.Context(), "memory://place")
+	second, err := backend.Open(t.Context(), place)
 	if err != nil {
 		t.Fatal(err)
 	}

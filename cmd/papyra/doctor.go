@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -47,6 +48,7 @@ type doctor struct {
 	Quarantine   []quarantined       `json:"quarantine"`
 	Advice       []string            `json:"advice"`
 	failed       int                 // the exit code of what failed; 0: nothing did
+	otherwise    string              // what to do if the store can't be opened; empty: as opening says
 }
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -130,7 +132,12 @@ func (d *doctor) notOpened(err error) error {
 	if opening, ok := err.(*openError); ok {
 		d.fail("open", &openCause{opening})
 	}
-	d.Advice = append(d.Advice, opening[word])
+	switch {
+	case word == "format" && d.otherwise != "":
+		d.advise("%s", d.otherwise)
+	default:
+		d.advise("%s", opening[word])
+	}
 	return nil
 }
 
@@ -145,7 +152,7 @@ func (e *openCause) Unwrap() error { return e.openError }
 // opening is what to do about a store that can't be opened.
 var opening = map[string]string{
 	"locked":      "the store is in use: look at it through the process that holds it, or end that process first",
-	"corrupt":     "keep a copy of the whole directory before anything else; then repair with a papyra that recovers, or restore a backup; add or delete no file by hand",
+	"corrupt":     keepAndRestore,
 	"format":      "check the path; if it is right, the place holds something else or was written by a newer papyra: use that one",
 	"unreachable": "check the path, that the disk is mounted, and that this user may read it",
 	"unsupported": "this engine can't be opened read-only: look at the store through the process that uses it",
@@ -162,16 +169,29 @@ func (d *doctor) scanned(err error) {
 	case r.Damages > 0:
 		d.add("quick check", statusProblem, "%s", verdictShort(r))
 		d.advise("keep a copy of the whole store before anything else")
-		d.advise("see all damage: papyra scan --store %s", d.Place)
-		d.advise("get out what can be read: papyra export --store %s --out FILE", d.Place)
+		d.advise("see all damage: papyra scan --store %s", shellWord(d.Place))
+		d.advise("get out what can be read: papyra export --store %s --skip-damage --out rescued.ndjson", shellWord(d.Place))
+		d.advise("restore a backup: this version can't repair damage, and an application with the default startup check refuses to start on it")
 	case r.Warnings > 0:
 		d.add("quick check", statusWarning, "%s", verdictShort(r))
-		d.advise("nothing stored is lost; see all findings: papyra scan --store %s", d.Place)
+		d.advise("nothing stored is lost; see all findings: papyra scan --store %s", shellWord(d.Place))
+		d.advise("an application with the default startup check refuses to start until this is mended")
+		if mendable(r) {
+			d.advise("to mend it, let the application open it once with %s?startup=recover, which loses nothing", d.Place)
+		}
 	case r.Notices > 0:
 		d.add("quick check", statusNote, "clean, %s", count(r.Notices, "notice"))
 	default:
 		d.add("quick check", statusOK, "clean; papyra scan reads everything")
 	}
+}
+
+// mendable reports whether a recovery can mend any of the warnings. It changes no
+// permissions.
+func mendable(r *backend.ScanReport) bool {
+	return slices.ContainsFunc(r.Anomalies, func(a backend.Anomaly) bool {
+		return a.Severity == backend.Warning && a.Code != backend.BadPermission
+	})
 }
 
 func verdictShort(r *backend.ScanReport) string {
@@ -217,7 +237,7 @@ func (d *doctor) printFindings(a *app) {
 	fmt.Fprint(a.out, "\nfindings\n")
 	for i, anomaly := range d.Scan.Anomalies {
 		if i == maxFindingsShown {
-			fmt.Fprintf(a.out, "  … and %d more: papyra scan --quick --store %s\n", len(d.Scan.Anomalies)-i, d.Place)
+			fmt.Fprintf(a.out, "  … and %d more: papyra scan --quick --store %s\n", len(d.Scan.Anomalies)-i, shellWord(d.Place))
 			return
 		}
 		fmt.Fprintf(a.out, "  %s\n", printable(anomaly.String()))

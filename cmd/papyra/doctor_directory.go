@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/papyra-go/papyra/backend"
 )
 
 // What a file store's directory holds, as far as the doctor has to know it when
@@ -40,7 +42,13 @@ func (d *doctor) examineDirectory(p place) {
 		d.add("place", statusNote, "memory of this very program: a new, empty store; that of another process can't be reached")
 	}
 	dir := p.dir()
-	if dir == "" || p.missing() != nil {
+	if dir == "" {
+		return
+	}
+	if err := p.missing(); err != nil {
+		if errors.Is(err, backend.ErrFormat) {
+			d.otherwise = "check the path: it is that of a file, and a store is a directory"
+		}
 		return
 	}
 	entries, err := os.ReadDir(dir)
@@ -75,6 +83,7 @@ func (d *doctor) examinePlace(dir string, entries []os.DirEntry) {
 		d.add("place", statusProblem, "segments without a %s: a damaged store, not a new one", manifestFile)
 	case len(names) == 0:
 		d.add("place", statusProblem, "an empty directory: no store was made here yet, or the disk is not mounted")
+		d.otherwise = "if a store should be here, check the path and that the disk is mounted; if not, there is nothing to do: an application makes its store when it first opens it"
 	default:
 		d.add("place", statusProblem, "no papyra store: it has no %s but %s", manifestFile, sample(names))
 	}

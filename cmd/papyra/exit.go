@@ -61,6 +61,18 @@ func (e *during) Error() string { return e.what + ": " + plain(e.err) }
 // Unwrap returns the cause.
 func (e *during) Unwrap() error { return e.err }
 
+// hinted is an error with what to do about it, where that depends on more than what
+// sort of error it is.
+type hinted struct {
+	hint string
+	err  error
+}
+
+func (e *hinted) Error() string { return plain(e.err) }
+
+// Unwrap returns the cause.
+func (e *hinted) Unwrap() error { return e.err }
+
 // coded is an error with an exit code that its cause does not tell.
 type coded struct {
 	code int
@@ -128,18 +140,29 @@ func exitCode(err error) int {
 	return code
 }
 
+// keepAndRestore is what is left to do about a store that is too damaged to be opened.
+const keepAndRestore = "keep a copy of the whole store before anything else, add or delete no file by hand, and restore a backup: this version can't repair a store that does not open"
+
 // advice is what to do about err, if the message does not say.
 func advice(err error) string {
 	word, _ := outcome(err)
+	var own *hinted
+	var opening *openError
+	switch {
+	case errors.As(err, &own):
+		return own.hint
+	case word == "corrupt" && errors.As(err, &opening):
+		return keepAndRestore
+	}
 	switch word {
 	case "locked":
 		return "end the process that holds it, or ask that process"
 	case "corrupt":
-		return "run papyra scan to see all damage, papyra doctor for what to do"
+		return "papyra doctor says what to do"
 	case "format":
-		return "check the path, or use the program that wrote it"
+		return "check the path; papyra doctor says more"
 	case "unreachable":
-		return "check the path and its permissions; papyra doctor says more"
+		return "check the path, its permissions and the disk; papyra doctor says more"
 	case "compacted":
 		return "leave --from out to begin at the first that is left"
 	case "usage":

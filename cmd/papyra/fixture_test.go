@@ -180,5 +180,9 @@ func (f *fixture) Compact(context.Context, backend.Cut) (backend.CompactionStats
 }
 
 func (f *fixture) Info() backend.Info {
-	return backend.Info{Engine: "fixture", Stats: []backend.Stat{{Name: "segments", Unit: "{segment}", Help: "Segments.", Value: 1}}}
+	return backend.Info{Engine: "fixture", Stats: []backend.Stat{
+		{Name: "segments", Unit: "{segment}", Help: "Segments.", Value: 1},
+		{Name: "log_bytes", Unit: "By", Help: "Bytes of the log.", Value: 12},
+		{Name: "syncs", Unit: "{sync}", Help: "Syncs by this handle.", Value: 0},
+	}}
 }

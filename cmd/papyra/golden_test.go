@@ -26,7 +26,7 @@ var shapes = []struct {
 	{"records_damaged.json", exitAnomalies, "inspect events --limit 0 --store fixture://damaged"},
 	{"scan.json", exitOK, "scan --store fixture://torn"},
 	{"scan_damaged.json", exitAnomalies, "scan --store fixture://damaged"},
-	{"scan_failed.json", exitFailed, "scan --store fixture://eio"},
+	{"scan_failed.json", exitUnreachable, "scan --store fixture://eio"},
 	{"doctor.json", exitOK, "doctor --store fixture://plain"},
 	{"doctor_damaged.json", exitAnomalies, "doctor --store fixture://damaged"},
 	{"doctor_locked.json", exitUnreachable, "doctor --store fixture://locked"},

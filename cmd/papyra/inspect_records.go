@@ -39,7 +39,8 @@ func (a *app) streamCommand() *cobra.Command {
 		Short: "Show one stream's records",
 		Long: `stream shows the records of one stream in the order of their versions. A
 payload is shown as JSON if it is JSON, as quoted text if it is text, else in
-hexadecimal. A stream's snapshots are asked for with --kind snapshot.`,
+hexadecimal. A stream's snapshots have an order of their own, and are
+asked for alone: --kind snapshot.`,
 		Example: "  papyra inspect stream order-17 --store file:///var/lib/app\n  papyra inspect stream order-17 --reverse --limit 1 --payload\n  papyra inspect stream order-17 --kind snapshot",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
@@ -102,6 +103,9 @@ func (f *recordsFlags) check() error {
 			return usagef("--kind: %w", err)
 		}
 		f.query.Kinds |= backend.KindSet(k)
+	}
+	if q := f.query; q.Stream != "" && q.Kinds.Has(backend.Snapshot) && q.Kinds != backend.KindSet(backend.Snapshot) {
+		return usagef("--kind: of a stream, ask for its snapshots alone or not at all")
 	}
 	return notNegative(f.query.Limit)
 }

@@ -25,7 +25,10 @@ type summaryShape struct {
 	Newest   *time.Time       `json:"newest,omitempty"`
 	Engines  []statShape      `json:"engine_stats"`
 	Complete bool             `json:"complete"`
-	Error    *errorShape      `json:"error,omitempty"`
+	// Unlisted is why streams may be missing from the count, Error what ended the
+	// counting of the records or, if nothing did, Unlisted too.
+	Unlisted *errorShape `json:"streams_error,omitempty"`
+	Error    *errorShape `json:"error,omitempty"`
 }
 
 // kindCounts are records by kind, in the order of the kinds.
@@ -80,17 +83,14 @@ func (a *app) summary(ctx context.Context) error {
 	return err
 }
 
-// summarize counts until the end or until something can't be read.
+// summarize counts until the end or until something can't be read. A list of streams
+// that is not whole does not keep it from the records.
 func (a *app) summarize(ctx context.Context, b *backend.Backend, s *summaryShape) (err error) {
 	if s.Last, err = b.Last(ctx); err != nil {
 		return err
 	}
-	for _, err := range b.Streams(ctx, backend.StreamQuery{}) {
-		if err != nil {
-			return err
-		}
-		s.Streams++
-	}
+	unlisted := s.list(ctx, b)
+	s.Unlisted = shapeOf(unlisted)
 	progress := a.progress("reading", "")
 	defer progress.end()
 	for r, err := range b.Read(ctx, backend.Query{Kinds: backend.AllKinds}) {
@@ -99,6 +99,16 @@ func (a *app) summarize(ctx context.Context, b *backend.Backend, s *summaryShape
 		}
 		s.count(&r)
 		progress.set(int64(r.Position), int64(s.Last))
+	}
+	return unlisted
+}
+
+func (s *summaryShape) list(ctx context.Context, b *backend.Backend) error {
+	for _, err := range b.Streams(ctx, backend.StreamQuery{}) {
+		if err != nil {
+			return err
+		}
+		s.Streams++
 	}
 	return nil
 }
@@ -134,11 +144,35 @@ func (s *summaryShape) print(a *app) {
 		row("newest", "%s", s.Newest.Format(time.RFC3339Nano))
 	}
 	for _, stat := range s.Engines {
-		row(s.Engine, "%s %d %s", stat.Name, stat.Value, stat.Unit)
+		if stat.Value != 0 { // such as what only a handle that writes counts
+			row(s.Engine, "%s", stat.text())
+		}
 	}
-	if !s.Complete {
-		row("incomplete", "counted until something could not be read")
+	if s.Unlisted != nil {
+		row("incomplete", "the streams could not all be listed: %s", printable(s.Unlisted.Message))
 	}
+	if s.Error != nil && (s.Unlisted == nil || *s.Error != *s.Unlisted) {
+		row("incomplete", "the records were counted until one could not be read")
+	}
+}
+
+// text is the figure in plain words: "1 segment", "12 bytes of log", "3 errors (mark
+// errors)".
+func (s statShape) text() string {
+	name := strings.ReplaceAll(s.Name, "_", " ")
+	of, isBytes := strings.CutSuffix(name, " bytes")
+	unit := strings.Trim(s.Unit, "{}")
+	switch {
+	case s.Unit == "By" && isBytes:
+		return count(int(s.Value), "byte") + " of " + of
+	case s.Unit == "By":
+		return count(int(s.Value), "byte") + " (" + name + ")"
+	case unit == s.Unit: // not in braces: a unit of measure, or none
+		return strings.Join(strings.Fields(fmt.Sprintf("%d %s (%s)", s.Value, unit, name)), " ")
+	case name == unit+"s":
+		return count(int(s.Value), unit)
+	}
+	return count(int(s.Value), unit) + " (" + name + ")"
 }
 
 // text is " (event 3, snapshot 1)", or nothing.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -25,7 +27,7 @@ locked or can't be reached; 64 wrong usage; 130 interrupted.`
 const rootExample = `  papyra doctor --store file:///var/lib/app
   papyra scan --store file:///var/lib/app --format json
   PAPYRA_STORE=file:///var/lib/app papyra inspect summary
-  papyra export --store file:///var/lib/app --out app.jsonl`
+  papyra export --store file:///var/lib/app --out app.ndjson`
 
 func (a *app) rootCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -41,6 +43,7 @@ func (a *app) rootCommand() *cobra.Command {
 		RunE:              func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.SuggestionsMinimumDistance = 2
+	c.SetFlagErrorFunc(flagError)
 	flags := c.PersistentFlags()
 	flags.StringVar(&a.store, "store", os.Getenv("PAPYRA_STORE"), "the store's `URL`, such as file:///var/lib/app (default $PAPYRA_STORE)")
 	flags.StringVar(&a.format, "format", formatText, "output `format`: text or json")
@@ -77,6 +80,21 @@ func (a *app) begin(*cobra.Command, []string) error {
 	}
 	a.started = true
 	return nil
+}
+
+// flagError is an error of a flag's value in words for people: what was given, what is
+// wanted.
+func flagError(_ *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	wants := map[string]string{"int": "a number from 0", "uint64": "a number from 0", "bool": "true or false"}
+	f := invalid.GetFlag()
+	if want := wants[f.Value.Type()]; want != "" {
+		return fmt.Errorf("--%s %s: want %s", f.Name, show(invalid.GetValue()), want)
+	}
+	return err
 }
 
 // unknownCommand is the check of arguments for commands that only have

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -23,10 +24,12 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"papyra":   main,
-		"mkstore":  program(mkstore),
-		"holds":    program(hold),
-		"treehash": program(treehash),
+		"papyra":    main,
+		"mkstore":   program(mkstore),
+		"holds":     program(hold),
+		"treehash":  program(treehash),
+		"truncates": program(truncate),
+		"opens":     program(opens),
 	})
 }
 
@@ -209,6 +212,32 @@ func appendOn(b *backend.Backend) {
 			return
 		}
 	}
+}
+
+// opens is the program "opens URL": it opens a store as an application does.
+func opens(args []string) error {
+	b, err := backend.Open(context.Background(), args[0])
+	if err != nil {
+		return err
+	}
+	return b.Close()
+}
+
+// truncate is the program "truncates DIR": of the file store's log, it zeroes the newer
+// half of the bytes that were written.
+func truncate(args []string) error {
+	segments, err := filepath.Glob(filepath.Join(args[0], "*.seg"))
+	if err != nil || len(segments) == 0 {
+		return fmt.Errorf("no segments in %s: %v", args[0], err)
+	}
+	name := segments[0]
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	end := len(bytes.TrimRight(data, "\x00"))
+	clear(data[end/2:])
+	return os.WriteFile(name, data, 0o600)
 }
 
 // treehash is the program "treehash DIR": one line for each file, with everything

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"github.com/papyra-go/papyra/backend"
 )
 
 // dir is the directory of a file store; empty for other stores, and where the URL
@@ -42,7 +44,7 @@ func (p place) missing() error {
 	case err != nil:
 		return fmt.Errorf("the directory can't be looked at: %w", reason(err))
 	case !info.IsDir():
-		return errors.New("this is no directory")
+		return fmt.Errorf("%w: this is a file, and a store is a directory", backend.ErrFormat)
 	}
 	return nil
 }

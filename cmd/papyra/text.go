@@ -31,6 +31,18 @@ func show(name string) string {
 	return name
 }
 
+// shellWord is s as one word of a shell's command line: a URL's path may hold what a
+// shell takes for its own.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./:%+,@=", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
 // clip is at most limit bytes of s, cut between characters.
 func clip(s string, limit int) (short string, cut bool) {
 	if len(s) <= limit {

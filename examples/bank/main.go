@@ -37,7 +37,7 @@ const usage = `bank serves durable accounts over HTTP.
 
 The first line on standard output is the address that it listens on. SIGTERM and
 SIGINT end it gracefully. Exit: 0 fine, 1 failed, 2 the store is damaged, 3 the store
-is locked, 64 wrong usage.
+is locked or the system refuses it, 64 wrong usage.
 `
 
 func main() {

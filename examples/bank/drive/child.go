@@ -38,10 +38,11 @@ func build(ctx context.Context, program string) error {
 	return nil
 }
 
-// start runs the program, and waits for its first line.
-func start(ctx context.Context, program, store string, log *os.File) (*child, error) {
-	c := &child{cmd: exec.Command(program, "-store", store, "-addr", "127.0.0.1:0"), ended: make(chan struct{})}
+// start runs the program on an address, and waits for its first line.
+func start(ctx context.Context, program, store, addr string, log *os.File) (*child, error) {
+	c := &child{cmd: exec.Command(program, "-store", store, "-addr", addr), ended: make(chan struct{})}
 	c.cmd.Stderr = log
+	endWithParent(c.cmd)
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -24,7 +23,7 @@ func TestTheBankSurvivesKill(t *testing.T) {
 	if err := c.all(t.Context(), &out); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{fmt.Sprintf("killed %d times", c.kills), "0 pending", "0 damages", "writes_total=", "nothing was lost, invented or stuck"} {
+	for _, want := range []string{"killed " + plural(c.kills, "time"), "0 pending", "0 damages", "writes_total=", "nothing was lost, invented or stuck"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table does not say %q:\n%s", want, &out)
 		}

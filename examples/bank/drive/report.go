@@ -74,7 +74,7 @@ func (r *run) table() error {
 	c, t := r.report.count(), &r.report.trouble
 	w := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	row("bank", "%d clients, %d accounts, %.1f s of load, killed %d times (seed %d)", r.config.clients, len(r.accounts), r.load.Seconds(), r.killed.Load(), r.seed)
+	row("bank", "%d clients, %d accounts, %.1f s of load, killed %s (seed %d)", r.config.clients, len(r.accounts), r.load.Seconds(), plural(int(r.killed.Load()), "time"), r.seed)
 	row("operations", "%d: %d deposits, %d withdrawals, %d transfers", c.total, c.byKind[deposit], c.byKind[withdrawal], c.byKind[transfer])
 	row("acknowledged", "%d", c.acked)
 	row("refused", "%d withdrawals, for want of money", c.declined)
@@ -93,6 +93,14 @@ func (r *run) table() error {
 		return err
 	}
 	return r.verdict()
+}
+
+// plural is "1 time" or "2 times".
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // recoveries tells how long the restarts took, from the start of the process.
@@ -115,7 +123,7 @@ func (r *run) findings(row func(name, format string, args ...any)) {
 		row("findings", "no scan: the store is gone with the bank")
 		return
 	}
-	row("findings", "%d damages, %d warnings, %d notices in a full scan of %v", s.Damages, s.Warnings, s.Notices, s.Took.Round(time.Millisecond))
+	row("findings", "%s, %s, %s in a full scan of %v", plural(s.Damages, "damage"), plural(s.Warnings, "warning"), plural(s.Notices, "notice"), s.Took.Round(time.Millisecond))
 }
 
 // counters are those of the last process.

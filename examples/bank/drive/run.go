@@ -83,7 +83,7 @@ func (r *run) do(ctx context.Context) (err error) {
 	if err := build(ctx, r.program); err != nil {
 		return err
 	}
-	if r.child, err = start(ctx, r.program, r.store, r.log); err != nil {
+	if r.child, err = start(ctx, r.program, r.store, r.addr(), r.log); err != nil {
 		return fmt.Errorf("%w: %s", err, r.lastLog())
 	}
 	defer func() { r.child.kill() }()
@@ -209,7 +209,7 @@ func (r *run) killOnce(ctx context.Context) error {
 	if r.meanwhile != nil {
 		r.meanwhile(r.dir)
 	}
-	c, err := start(ctx, r.program, r.store, r.log)
+	c, err := start(ctx, r.program, r.store, r.addr(), r.log)
 	if err != nil {
 		return fmt.Errorf("after kill %d: %w: %s", r.killed.Load(), err, r.lastLog())
 	}
