@@ -78,6 +78,13 @@ func TestMetaStandsWithEveryEventOfItsTurn(t *testing.T) {
 	if !errors.Is(err, actorsys.ErrNotPersisted) || !errors.Is(err, backend.ErrInvalid) {
 		t.Errorf("an empty key: %v", err)
 	}
+	_, err = actorsys.Ask(t.Context(), accounts.Ref("ada"), Do(func(turn *actorsys.Turn, _ Account) ([]actorsys.Event[Account], error) {
+		turn.Meta("", "x")
+		return nil, nil
+	}))
+	if !errors.Is(err, actorsys.ErrNotPersisted) || !errors.Is(err, backend.ErrInvalid) {
+		t.Errorf("an empty key in a turn without events: %v", err)
+	}
 }
 
 func TestARefusedCommandChangesNothingAndSendsNothing(t *testing.T) {

@@ -23,7 +23,9 @@ type Config struct {
 	// Backend is where events go. It stays the caller's: close it after Shutdown.
 	Backend *backend.Backend
 	// Startup says what to check before any actor may run. The zero value is a quick
-	// check that refuses a damaged store.
+	// check that refuses a damaged store. What Backend was opened with does not count
+	// here: a backend that was to ignore what is wrong is checked all the same, and
+	// Mode [backend.IgnoreAnomalies] here turns this check off.
 	Startup backend.Startup
 	// Clock gives the turns their time. Default: time.Now.
 	Clock func() time.Time
@@ -88,11 +90,13 @@ func (c Config) withDefaults() Config {
 type Options[S any] struct {
 	// Initial returns the state of an actor without events. Default: the zero S.
 	Initial func(id string) S
-	// Codec encodes events and snapshots. Default: encoding/json.
+	// Codec encodes events and snapshots. Default: encoding/json, with which types
+	// that it would store with loss are refused (see [On]).
 	Codec Codec
 	// SnapshotEvery saves the state each time so many events have been added, to make
-	// activation quicker; the codec must return the state as it was (JSON leaves out
-	// unexported fields). Default: 0, never.
+	// activation quicker; the codec must return the state as it was. With the default codec [Register] refuses an S
+	// that encoding/json would store with loss, as events are (see [On]). Of snapshots
+	// that wait to be saved only each actor's newest is. Default: 0, never.
 	SnapshotEvery int
 	// SnapshotSchema is the number of the state's layout. A snapshot that was saved
 	// under another is passed over: change it whenever the state or Evolve changes.

@@ -68,11 +68,8 @@ func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
 // record makes the turn's records, and checks them against the store's limits, so
 // that nobody else's turn fails with them.
 func (a *actor[S]) record(t *Turn, events []Event[S]) error {
-	if len(events) == 0 {
-		return nil
-	}
 	meta, err := backend.MakeMeta(t.meta...)
-	if err != nil {
+	if err != nil || len(events) == 0 {
 		return err
 	}
 	if t.records, err = a.kind.book.encode(t, events, meta); err != nil {

@@ -12,7 +12,9 @@ import (
 
 // Codec turns events and snapshots into bytes and back. Unmarshal gets a pointer,
 // and bytes that it must not keep. Compression and encryption wrap a codec. The zero
-// Codec is encoding/json.
+// Codec is encoding/json, which leaves out unexported fields: [Register] refuses what
+// it would store with loss (see [On]), for as long as a half of the codec is nil. With
+// both set, what they keep is yours to know.
 type Codec struct {
 	Marshal   func(v any) ([]byte, error)
 	Unmarshal func(data []byte, v any) error
@@ -37,6 +39,7 @@ type EventType[S any] struct {
 	name   string
 	schema uint32
 	goType reflect.Type // what is written so; nil for an upcast
+	readAs reflect.Type // what the bytes are decoded as
 	evolve func(c Codec, data []byte, s S) (S, error)
 }
 
@@ -44,8 +47,17 @@ type EventType[S any] struct {
 // stored: never change them while the store lives. When E's layout changes in a way
 // that old bytes don't fit, give it the next schema number and read the old one with
 // [Upcast], or with On on the old type. S is inferred: On[Deposited]("deposited", 1).
+//
+// With the default codec E must come back from encoding/json as it went in: an
+// unexported field, a chan, func or complex number, or two fields of one JSON name
+// anywhere in E make [Register] fail, unless the type that has them implements
+// json.Marshaler and json.Unmarshaler (or the two of package encoding for text), or
+// the field is tagged `json:"-"`. Two things it lets pass: a field whose type is an
+// interface (a non-empty one can't be decoded, so that the replay fails unless it is
+// null; any comes back as maps, slices, strings and float64s), and a struct that
+// embeds a type with MarshalJSON, such as time.Time, and so is stored as that alone.
 func On[E Event[S], S any](name string, schema uint32) EventType[S] {
-	return EventType[S]{name, schema, reflect.TypeFor[E](), func(c Codec, data []byte, s S) (S, error) {
+	return EventType[S]{name, schema, reflect.TypeFor[E](), reflect.TypeFor[E](), func(c Codec, data []byte, s S) (S, error) {
 		var e E
 		if err := c.Unmarshal(data, &e); err != nil {
 			return s, err
@@ -56,9 +68,10 @@ func On[E Event[S], S any](name string, schema uint32) EventType[S] {
 
 // Upcast reads what was stored under a name and an older schema number: the bytes
 // are decoded as Old, and f says what they mean today; no events at all means that
-// they no longer matter. f must return the same each time. Nothing is rewritten.
+// they no longer matter. f must return the same each time. Nothing is rewritten. What
+// [On] says of the default codec goes for Old too.
 func Upcast[Old, S any](name string, schema uint32, f func(Old) []Event[S]) EventType[S] {
-	return EventType[S]{name, schema, nil, func(c Codec, data []byte, s S) (S, error) {
+	return EventType[S]{name, schema, nil, reflect.TypeFor[Old](), func(c Codec, data []byte, s S) (S, error) {
 		var old Old
 		if err := c.Unmarshal(data, &old); err != nil {
 			return s, err
@@ -98,6 +111,9 @@ func newBook[S any](codec Codec, events Events[S]) (*book[S], error) {
 			return nil, fmt.Errorf("%w: event %q: %v is an interface: register the types behind it", backend.ErrInvalid, e.name, e.goType)
 		case e.goType != nil && b.byGoType[e.goType] != nil:
 			return nil, fmt.Errorf("%w: event type %v is registered twice", backend.ErrInvalid, e.goType)
+		}
+		if err := codec.unfit(e.readAs, e.goType != nil); err != nil {
+			return nil, fmt.Errorf("%w: event %q: %w", backend.ErrInvalid, e.name, err)
 		}
 		b.byStored[stored] = e
 		if e.goType != nil {

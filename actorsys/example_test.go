@@ -14,6 +14,7 @@ type Deposited struct{ Cents int64 }
 type Deposit struct{ Cents int64 }
 
 func (e Deposited) Evolve(a Account) Account { a.Cents += e.Cents; return a }
+func (c Deposit) Reply(a Account) int64      { return a.Cents }
 
 func (c Deposit) Decide(_ *actorsys.Turn, a Account) ([]actorsys.Event[Account], error) {
 	if c.Cents <= 0 {
@@ -22,15 +23,15 @@ func (c Deposit) Decide(_ *actorsys.Turn, a Account) ([]actorsys.Event[Account],
 	return []actorsys.Event[Account]{Deposited{c.Cents}}, nil
 }
 
-func (c Deposit) Reply(a Account) int64 { return a.Cents }
-
 func Example() {
 	ctx := context.Background()
-	store, _ := memory.Open(ctx, nil)
-	sys, _ := actorsys.Start(ctx, actorsys.Config{Backend: store})
+	store, err1 := memory.Open(ctx, nil)
+	sys, err2 := actorsys.Start(ctx, actorsys.Config{Backend: store})
+	accounts, err3 := actorsys.Register(sys, "account", actorsys.Events[Account]{actorsys.On[Deposited]("deposited", 1)}, nil)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		panic(err)
+	}
 	defer sys.Shutdown(ctx)
-	accounts, _ := actorsys.Register(sys, "account", actorsys.Events[Account]{actorsys.On[Deposited]("deposited", 1)}, nil)
-
 	actorsys.Ask(ctx, accounts.Ref("ada"), Deposit{50})
 	fmt.Println(actorsys.Ask(ctx, accounts.Ref("ada"), Deposit{25}))
 	fmt.Println(actorsys.Ask(ctx, accounts.Ref("ada"), Deposit{-1}))

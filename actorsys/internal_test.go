@@ -2,8 +2,10 @@ package actorsys
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
+	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/memory"
 )
 
@@ -35,5 +37,29 @@ func TestAMessageForAnActorThatLeftMeanwhileLooksItUpAgain(t *testing.T) {
 	}
 	if after, _ := kind.actor("id"); after == before || sys.RegistrySize() != 1 {
 		t.Errorf("it was found again; %d in the registry", sys.RegistrySize())
+	}
+}
+
+// A store so slow that snapshots gather can't be had without holding up the turns.
+func TestOnlyTheNewestWaitingSnapshotOfAnActorIsKept(t *testing.T) {
+	l := newLane(100, func(r backend.Record) string { return r.Stream })
+	for version := range backend.Version(1000) {
+		for _, stream := range []string{"a", "b"} {
+			l.put(backend.Record{Stream: stream, Version: version + 1}, 50)
+		}
+	}
+	l.put(backend.Record{Stream: "a", Version: 2000}, 51) // no room: what is there stays
+	l.put(backend.Record{Stream: "c", Version: 1}, 1)
+	l.put(backend.Record{Stream: "b", Version: 1001}, 10)
+	l.put(backend.Record{Stream: "c", Version: 2}, 40)
+	l.close()
+	var got string
+	l.run(nil, func(all []backend.Record) {
+		for _, r := range all {
+			got += fmt.Sprint(r.Stream, r.Version, " ")
+		}
+	})
+	if got != "a1000 b1001 c2 " || l.dropped.Load() != 2 {
+		t.Errorf("%s; %d dropped", got, l.dropped.Load())
 	}
 }

@@ -3,6 +3,7 @@ package actorsys
 import (
 	"fmt"
 	"hash/maphash"
+	"reflect"
 	"strings"
 	"sync"
 
@@ -16,6 +17,8 @@ type Kind[S any] struct {
 	name   string
 	book   *book[S]
 	opts   Options[S]
+	unfit  error     // why states can't be saved; nil: they can
+	warned sync.Once // of unfit
 	seed   maphash.Seed
 	shards [16]shard[S]
 }
@@ -29,8 +32,12 @@ type shard[S any] struct {
 // Register adds a kind of actors to a system. name begins their streams' names,
 // before a slash and the id: it is stored and must not change, nor hold a slash.
 // opts nil means the defaults. [backend.ErrInvalid] if something is wrong or the
-// name is taken; [ErrStopped].
+// name is taken; [ErrStopped]. What the default codec would store with loss is wrong:
+// see [On].
 func Register[S any](sys *System, name string, events Events[S], opts *Options[S]) (*Kind[S], error) {
+	if sys == nil {
+		return nil, fmt.Errorf("%w: sys is nil: check Start's error", backend.ErrInvalid)
+	}
 	var o Options[S]
 	if opts != nil {
 		o = *opts
@@ -46,7 +53,11 @@ func Register[S any](sys *System, name string, events Events[S], opts *Options[S
 	if err != nil {
 		return nil, fmt.Errorf("kind %q: %w", name, err)
 	}
-	k := &Kind[S]{sys: sys, name: name, book: book, opts: o, seed: maphash.MakeSeed()}
+	unfit := o.Codec.unfit(reflect.TypeFor[S](), true)
+	if unfit != nil && o.SnapshotEvery > 0 {
+		return nil, fmt.Errorf("kind %q: %w: Options.SnapshotEvery: %w", name, backend.ErrInvalid, unfit)
+	}
+	k := &Kind[S]{sys: sys, name: name, book: book, opts: o, unfit: unfit, seed: maphash.MakeSeed()}
 	for i := range k.shards {
 		k.shards[i].actors = map[string]*actor[S]{}
 	}

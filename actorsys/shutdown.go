@@ -13,8 +13,11 @@ import (
 // If ctx ends first, its error comes back at once and the rest is given up: askers
 // get [ErrStopped], together with [ErrNotPersisted] or [backend.ErrUnknownOutcome]. A
 // further Shutdown waits for the first, as long as its own ctx lasts, and returns the
-// same.
+// same. A nil System has nothing to end: nil.
 func (s *System) Shutdown(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
 	if s.stopping.CompareAndSwap(false, true) {
 		s.stopResult = s.shutdown(ctx)
 		close(s.stopped)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -160,4 +161,18 @@ func TestNothingIsLeftRunning(t *testing.T) {
 			t.Errorf("%d alive of %d", sys.AliveActors(), sys.RegistrySize())
 		}
 	})
+}
+
+func TestASystemThatDidNotStartIsAnErrorAndNoPanic(t *testing.T) {
+	sys, _ := actorsys.Start(t.Context(), actorsys.Config{})
+	accounts, err := actorsys.Register(sys, "account", accountEvents, nil)
+	if accounts != nil || !errors.Is(err, backend.ErrInvalid) || !strings.Contains(err.Error(), "sys is nil: check Start's error") {
+		t.Errorf("registering: %v", err)
+	}
+	if _, err := actorsys.Ask(t.Context(), accounts.Ref("ada"), Deposit{1}); !errors.Is(err, backend.ErrInvalid) {
+		t.Errorf("asking: %v", err)
+	}
+	if err := sys.Shutdown(t.Context()); err != nil {
+		t.Errorf("shutting down: %v", err)
+	}
 }

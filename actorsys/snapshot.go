@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -20,6 +21,13 @@ func (a *actor[S]) picture(t *Turn, s S) {
 	version := t.version + backend.Version(len(t.records))
 	due := every > 0 && version/every > t.version/every
 	if !due && !t.snapshot || version == 0 {
+		return
+	}
+	if a.kind.unfit != nil {
+		a.kind.sys.snapshots.dropped.Add(1)
+		a.kind.warned.Do(func() {
+			a.kind.sys.cfg.Logger.Error("snapshots are not saved: the state would not come back whole", "kind", a.kind.name, "error", a.kind.unfit)
+		})
 		return
 	}
 	payload, err := a.marshal(s)
@@ -43,8 +51,12 @@ func (a *actor[S]) marshal(s S) (payload []byte, err error) {
 
 // loadSnapshot begins a replay with the stream's newest snapshot. One that is not fit
 // (of another schema, damaged, not decodable) is passed over: the events decide then,
-// as far as they reach back.
+// as far as they reach back. Another schema is as planned, the rest is worth a warning.
 func (a *actor[S]) loadSnapshot(ctx context.Context, b *backend.Backend, r *replayed[S]) error {
+	if a.kind.unfit != nil { // what may be there was saved with loss
+		return nil
+	}
+	level := slog.LevelWarn
 	rec, err := b.Snapshot(ctx, a.stream, 0)
 	switch {
 	case errors.Is(err, backend.ErrNotFound):
@@ -52,6 +64,8 @@ func (a *actor[S]) loadSnapshot(ctx context.Context, b *backend.Backend, r *repl
 	case errors.Is(err, backend.ErrCorrupt):
 	case err != nil:
 		return err
+	case rec.Type == snapshotType && rec.Schema != a.kind.opts.SnapshotSchema:
+		level, err = slog.LevelDebug, fmt.Errorf("its schema is %d, the kind's %d", rec.Schema, a.kind.opts.SnapshotSchema)
 	default:
 		var s S
 		if err = a.unmarshal(&rec, &s); err == nil {
@@ -59,13 +73,13 @@ func (a *actor[S]) loadSnapshot(ctx context.Context, b *backend.Backend, r *repl
 			return nil
 		}
 	}
-	a.kind.sys.cfg.Logger.Warn("a snapshot was passed over", "stream", a.stream, "version", rec.Version, "error", err)
+	a.kind.sys.cfg.Logger.Log(ctx, level, "a snapshot was passed over", "stream", a.stream, "version", rec.Version, "error", err)
 	return nil
 }
 
 func (a *actor[S]) unmarshal(rec *backend.Record, s *S) (err error) {
-	if want := a.kind.opts.SnapshotSchema; rec.Type != snapshotType || rec.Schema != want {
-		return fmt.Errorf("snapshot %q schema %d: want %q schema %d", rec.Type, rec.Schema, snapshotType, want)
+	if rec.Type != snapshotType {
+		return fmt.Errorf("its type is %q, want %q", rec.Type, snapshotType)
 	}
 	defer func() {
 		if v := recover(); v != nil {

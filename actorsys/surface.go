@@ -3,7 +3,8 @@ package actorsys
 // Event is a fact about an actor whose state is S. Evolve returns the state with
 // the fact in it. It is called when the event is decided and again at each replay,
 // and must return the same each time: no clock, no randomness, no I/O. Types are
-// registered under a stable name with [On].
+// registered under a stable name with [On], and must come back from the kind's codec
+// as they were: by default, from encoding/json, which leaves out unexported fields.
 type Event[S any] interface {
 	Evolve(s S) S
 }

@@ -62,8 +62,8 @@ func Start(ctx context.Context, cfg Config) (*System, error) {
 		stopped:    make(chan struct{}),
 		work:       work{idle: make(chan struct{}, 1)},
 		permits:    permits{free: cfg.MaxRecoveries},
-		facts:      newLane[backend.Record](factsBytes),
-		snapshots:  newLane[backend.Record](snapshotsBytes),
+		facts:      newLane[backend.Record](factsBytes, nil),
+		snapshots:  newLane(snapshotsBytes, func(r backend.Record) string { return r.Stream }),
 		kinds:      map[string]bool{},
 	}
 	s.ctx, s.kill = context.WithCancel(context.Background())
@@ -101,7 +101,8 @@ func (s *System) gauge(n *atomic.Int64) int {
 }
 
 // Dropped returns how many things of the best-effort sort were lost: facts and
-// snapshots that found no room or could not be stored, and messages of [Turn.Tell]
+// snapshots that found no room or could not be stored (not those that a newer one of
+// the same actor took the place of), and messages of [Turn.Tell]
 // that did not arrive in a mailbox.
 func (s *System) Dropped() (facts, snapshots, tells uint64) {
 	return s.facts.dropped.Load(), s.snapshots.dropped.Load(), s.tellsDropped.Load()

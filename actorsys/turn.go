@@ -65,7 +65,9 @@ func (t *Turn) Tell(d Delivery) { t.tells = append(t.tells, d) }
 
 // After has f called when the turn is durable, in a goroutine of its own, at most
 // once: for what must happen in the world. ctx ends when the system is gone, and
-// [System.Shutdown] waits for f. A panic in f is logged.
+// [System.Shutdown] waits for f. A panic in f is logged. f is not called for a turn
+// whose asker got [backend.ErrUnknownOutcome], even if a later replay finds that the
+// turn was stored: what must not be missed follows from the state.
 func (t *Turn) After(f func(ctx context.Context)) { t.afters = append(t.afters, f) }
 
 // Fail stores the events that Decide returns and answers err, instead of the reply,
@@ -74,11 +76,12 @@ func (t *Turn) After(f func(ctx context.Context)) { t.afters = append(t.afters, 
 func (t *Turn) Fail(err error) { t.failure = err }
 
 // Snapshot saves the state after this turn, besides what [Options.SnapshotEvery]
-// says. As all snapshots it is best effort.
+// says. As all snapshots it is best effort. If the default codec
+// would store S with loss (see [On]), none is saved: that is logged once for the kind.
 func (t *Turn) Snapshot() { t.snapshot = true }
 
 // Meta adds a pair to each of the turn's records, such as a trace parent. Keys are
-// not empty and stand once, or the turn fails.
+// not empty and stand once, or the turn fails, even if it has no events.
 func (t *Turn) Meta(key, value string) { t.meta = append(t.meta, key, value) }
 
 // void takes back all that the turn wanted, and leaves err for the asker.
