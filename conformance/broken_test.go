@@ -53,6 +53,22 @@ type known struct {
 	result backend.Result
 }
 
+// The reference claims repair and compaction, for which there is nothing to do on a
+// healthy store, and not quarantine.
+func (s *openStore) Info() backend.Info {
+	info := s.Store.Info()
+	info.Capabilities.Repair, info.Capabilities.Compact = true, true
+	return info
+}
+
+func (s *openStore) Recover(context.Context, backend.RecoveryPlan) (backend.RecoveryStats, error) {
+	return backend.RecoveryStats{}, nil
+}
+
+func (s *openStore) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
+	return backend.CompactionStats{}, nil
+}
+
 // harness is the variant's harness.
 func (v *variant) harness() conformance.Harness { return variantHarness{v} }
 
@@ -70,7 +86,7 @@ func (w *world) Destroy(context.Context) error { return nil }
 func (w *world) Open(ctx context.Context, opts backend.Options) (conformance.Subject, error) {
 	if w.v.opening != nil {
 		if err := w.v.opening(w, ctx, &opts); err != nil {
-			return nil, err
+			return nil, &backend.OpError{Op: backend.OpOpen, Backend: opts.Name, Err: err}
 		}
 	}
 	b, err := backend.New(ctx, w.openDriver, &opts)
@@ -133,6 +149,8 @@ type hooked struct {
 	streams    func(context.Context, backend.StreamQuery, streamsFunc) iter.Seq2[backend.StreamInfo, error]
 	scanned    func()
 	recovered  func(error)
+	recovery   func(context.Context, backend.RecoveryOptions, recoverFunc) (*backend.RecoveryReport, error)
+	compaction func(context.Context, backend.Cut, compactFunc) (*backend.CompactionReport, error)
 	metrics    func(*metrics.Counters)
 	reopen     func(context.Context, func(context.Context) error) error
 	closeHook  func(func() error) error
@@ -146,6 +164,8 @@ type (
 	readFunc      func(context.Context, backend.Query) iter.Seq2[backend.Record, error]
 	snapshotFunc  func(context.Context, string, backend.Version) (backend.Record, error)
 	headFunc      func(context.Context, string) (backend.Head, error)
+	recoverFunc   func(context.Context, backend.RecoveryOptions) (*backend.RecoveryReport, error)
+	compactFunc   func(context.Context, backend.Cut) (*backend.CompactionReport, error)
 	streamsFunc   func(context.Context, backend.StreamQuery) iter.Seq2[backend.StreamInfo, error]
 )
 
@@ -218,11 +238,21 @@ func (h *hooked) Scan(ctx context.Context, o *backend.ScanOptions) (*backend.Sca
 }
 
 func (h *hooked) Recover(ctx context.Context, o backend.RecoveryOptions) (*backend.RecoveryReport, error) {
+	if h.recovery != nil {
+		return h.recovery(ctx, o, h.Subject.Recover)
+	}
 	report, err := h.Subject.Recover(ctx, o)
 	if h.recovered != nil {
 		h.recovered(err)
 	}
 	return report, err
+}
+
+func (h *hooked) Compact(ctx context.Context, cut backend.Cut) (*backend.CompactionReport, error) {
+	if h.compaction != nil {
+		return h.compaction(ctx, cut, h.Subject.Compact)
+	}
+	return h.Subject.Compact(ctx, cut)
 }
 
 func (h *hooked) Metrics() *metrics.Counters {

@@ -97,6 +97,12 @@ func (c *Case) inconclusive(format string, args ...any) {
 	runtime.Goexit()
 }
 
+// unsupported ends the check: the rule does not concern what this backend claims.
+func (c *Case) unsupported(why string) {
+	c.end(Unsupported, "", why, "")
+	runtime.Goexit()
+}
+
 // run runs the check to its end, in its own goroutine. A panic in it, which may
 // come out of the subject, is the rule's failure.
 func (c *Case) run(check func(*Case)) {

@@ -61,6 +61,8 @@ Each rule is judged on a fresh store, within a deadline (30 s unless ` + "`Budge
 
 A report of fewer rules than there are is never conformant.
 
+The suite looks at a backend from outside. What it can't see from there, so far, is power loss, damage to what is stored, and full disks: conformant says nothing about them. They need seams that a later version adds, and their rules are not in the table until then.
+
 Every rule has at least one *mutant*: the memory backend with one defect, which must fail exactly that rule. A rule without one fails the build.
 `
 

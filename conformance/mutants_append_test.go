@@ -97,6 +97,28 @@ func appendMutants() []mutant {
 	}
 }
 
+// kindless reads records of every kind, of the store and of streams.
+type kindless struct{ backend.Driver }
+
+func (d kindless) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
+	store := q
+	store.Kinds = backend.AllKinds
+	if q.Stream != "" {
+		store.Stream, store.From, store.To, store.Limit = "", 1, uint64(backend.Any), 0
+	}
+	return func(yield func(backend.Record, error) bool) {
+		left := q.Limit
+		for r, err := range d.Driver.Read(ctx, store) {
+			if v := uint64(r.Version); err == nil && q.Stream != "" && (r.Stream != q.Stream || v < q.From || v > q.To) {
+				continue
+			}
+			if left--; !yield(r, err) || left == 0 {
+				return
+			}
+		}
+	}
+}
+
 // butStillRefused answers with the refusal although something was written.
 func (how breaking) butStillRefused() breaking {
 	return func(w *world, h *hooked) {
@@ -244,6 +266,7 @@ func moreAppendMutants() []mutant {
 				q.Kinds = backend.AllKinds
 			}
 		})),
+		{"APPEND-22", "the driver does not look at Kinds", variant{driver: func(_ *world, d backend.Driver) backend.Driver { return kindless{d} }}},
 		broken("APPEND-23", "a snapshot of the future is one of the present", func(_ *world, h *hooked) {
 			h.save = func(ctx context.Context, r backend.Record, next saveFunc) (backend.Position, error) {
 				p, err := next(ctx, r)

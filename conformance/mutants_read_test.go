@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -26,6 +27,7 @@ func readMutants() []mutant {
 		})),
 		broken("READ-03", "a negative limit is none", eachQuery(func(_ *world, q *backend.Query) { q.Limit = max(q.Limit, 0) })),
 		broken("READ-04", "the limit is applied before the order", eachReading(nil).reverseAfterLimit()),
+		{"READ-04", "the driver does not look at Reverse", variant{driver: func(_ *world, d backend.Driver) backend.Driver { return forwards{d} }}},
 		broken("READ-05", "To is exclusive", eachQuery(func(_ *world, q *backend.Query) {
 			if q.To > 0 {
 				q.To--
@@ -82,6 +84,14 @@ func readMutants() []mutant {
 		}),
 		broken("READ-10", "broken loops use up a pool", leakLoops),
 	}
+}
+
+// forwards reads in one direction only.
+type forwards struct{ backend.Driver }
+
+func (d forwards) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
+	q.Reverse = false
+	return d.Driver.Read(ctx, q)
 }
 
 // reverseAfterLimit takes the first records of a limited reverse read, and turns
@@ -197,6 +207,10 @@ func moreReadMutants() []mutant {
 			slices.SortFunc(list, func(a, b backend.StreamInfo) int {
 				return cmp.Or(cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.Name, b.Name))
 			})
+			return list
+		})),
+		broken("READ-18", "streams are listed in any order", eachListing(func(_ *world, _ backend.StreamQuery, list []backend.StreamInfo) []backend.StreamInfo { // a map's
+			rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 			return list
 		})),
 		broken("READ-18", "a prefix is a pattern", func(_ *world, h *hooked) {

@@ -24,7 +24,7 @@ func broken(target conformance.ID, name string, how breaking) mutant {
 }
 
 func mutants() []mutant {
-	return slices.Concat(openMutants(), appendMutants(), moreAppendMutants(), occMutants(), idemMutants(), readMutants(), moreReadMutants(), metricMutants())
+	return slices.Concat(openMutants(), appendMutants(), moreAppendMutants(), occMutants(), idemMutants(), readMutants(), moreReadMutants(), metricMutants(), lockMutants(), claimMutants(), errorMutants())
 }
 
 func openMutants() []mutant {
@@ -57,6 +57,12 @@ func openMutants() []mutant {
 				h.Subject = b
 			}
 		}),
+		{"OPEN-02", "a rebuilt head is its newest record's version", variant{log: func(w *world, l backend.LogDriver) backend.LogDriver {
+			if w.opens == 0 {
+				return l
+			}
+			return rebuilt{l}
+		}}},
 		broken("OPEN-03", "positions begin again after opening", reopened(eachResult(func(h *hooked, _ *backend.Batch, r *backend.Result) {
 			if !r.Repeated && r.Err == nil {
 				r.Position -= h.w.last
@@ -128,6 +134,19 @@ func openMutants() []mutant {
 	}
 }
 
+// rebuilt takes a stream's version from its newest record, snapshot or not.
+type rebuilt struct{ backend.LogDriver }
+
+func (d rebuilt) Head(ctx context.Context, stream string) (backend.Head, error) {
+	head, err := d.LogDriver.Head(ctx, stream)
+	for r, err := range d.LogDriver.Read(ctx, backend.Query{From: 1, To: uint64(backend.Any), Kinds: backend.AllKinds}) {
+		if err == nil && r.Stream == stream {
+			head.Version = r.Version
+		}
+	}
+	return head, err
+}
+
 // closeLies makes appends that are stored while Close begins say ErrClosed.
 func closeLies(w *world, h *hooked) {
 	h.append = func(ctx context.Context, b backend.Batch, next appendFunc) (backend.Result, error) {
@@ -139,6 +158,9 @@ func closeLies(w *world, h *hooked) {
 		return r, err
 	}
 	h.closeHook = func(next func() error) error {
+		if h.closeTimes.Load() > 1 { // another may have it open by now
+			return next()
+		}
 		w.closing.Store(true)
 		for w.lies.Load() == 0 && w.appends.Load() > 0 {
 			runtime.Gosched()

@@ -15,13 +15,27 @@ import (
 // contract: each of these does something that the driver's duties allow.
 func TestOddButAllowedBackendsPass(t *testing.T) {
 	for name, v := range map[string]*variant{
-		"pages of one":             {driver: func(_ *world, d backend.Driver) backend.Driver { return pagesOfOne{d} }},
-		"positions with gaps":      {driver: func(w *world, d backend.Driver) backend.Driver { return gapped{d, w} }},
+		"pages of one":        {driver: func(_ *world, d backend.Driver) backend.Driver { return pagesOfOne{d} }},
+		"positions with gaps": {driver: func(w *world, d backend.Driver) backend.Driver { return gapped{d, w} }},
+		"all is claimed": {driver: func(_ *world, d backend.Driver) backend.Driver {
+			return claiming{Driver: d, repair: true, quarantine: true, compact: true}
+		}},
+		"nothing is claimed":       {driver: func(_ *world, d backend.Driver) backend.Driver { return claiming{Driver: d} }},
+		"several may write":        {driver: func(_ *world, d backend.Driver) backend.Driver { return sharing{d} }},
 		"buffers are reused":       {driver: func(_ *world, d backend.Driver) backend.Driver { return reusing{d} }},
 		"slow, and shown too soon": {log: func(_ *world, l backend.LogDriver) backend.LogDriver { return slow{l} }},
 	} {
 		t.Run(name, func(t *testing.T) { conformance.Run(t, v.harness(), conformance.Strict()) })
 	}
+}
+
+// sharing claims that several may write.
+type sharing struct{ backend.Driver }
+
+func (d sharing) Info() backend.Info {
+	info := d.Driver.Info()
+	info.Capabilities.Shared = true
+	return info
 }
 
 // pagesOfOne reads record by record, as an engine with a cursor would.

@@ -77,9 +77,20 @@ func open02(c *Case) {
 	s := c.open()
 	before := c.furnish(s)
 	snaps := c.read(s, snapshotsOf("a"))
+	heads := c.heads(s, before)
 	s = c.reopen(s)
 	c.unchanged(s, before)
+	now := c.heads(s, before)
+	c.check(fmt.Sprint(now) == fmt.Sprint(heads), fmt.Sprintf("heads %+v", heads), "%+v", now)
 	c.same("the snapshots of a", c.read(s, snapshotsOf("a")), snaps)
+}
+
+// heads returns the heads of an image's streams, one by one.
+func (c *Case) heads(s Subject, of image) (heads []backend.StreamInfo) {
+	for _, info := range of.streams {
+		heads = append(heads, backend.StreamInfo{Name: info.Name, Head: c.head(s, info.Name)})
+	}
+	return heads
 }
 
 func snapshotsOf(stream string) backend.Query {
@@ -188,6 +199,7 @@ func open08(c *Case) {
 
 type namedCall struct {
 	name string
+	op   backend.Op
 	do   func() error
 }
 
@@ -196,19 +208,19 @@ func failingCalls(ctx context.Context, s Subject) []namedCall {
 	snapshot := event("snap")
 	snapshot.Stream, snapshot.Version = "a", 1
 	return []namedCall{
-		{"Append", func() error { _, err := s.Append(ctx, unchecked("a", 1)); return err }},
-		{"AppendAll", func() error { _, err := s.AppendAll(ctx, []backend.Batch{unchecked("a", 1)}); return err }},
-		{"SaveSnapshot", func() error { _, err := s.SaveSnapshot(ctx, snapshot); return err }},
-		{"Read of a stream", func() error { _, err := collect(ctx, s, backend.Query{Stream: "a"}); return err }},
-		{"Read of the store", func() error { _, err := collect(ctx, s, backend.Query{}); return err }},
-		{"Snapshot", func() error { _, err := s.Snapshot(ctx, "a", 0); return err }},
-		{"Head", func() error { _, err := s.Head(ctx, "a"); return err }},
-		{"Last", func() error { _, err := s.Last(ctx); return err }},
-		{"Streams", func() error { _, err := collectStreams(ctx, s, backend.StreamQuery{}); return err }},
-		{"Scan", func() error { _, err := s.Scan(ctx, nil); return err }},
-		{"Recover", func() error { _, err := s.Recover(ctx, backend.RecoveryOptions{}); return err }},
-		{"Compact", func() error { _, err := s.Compact(ctx, backend.Cut{}); return err }},
-		{"Hold", func() error { _, err := s.Hold("h", 1); return err }},
+		{"Append", backend.OpAppend, func() error { _, err := s.Append(ctx, unchecked("a", 1)); return err }},
+		{"AppendAll", backend.OpAppend, func() error { _, err := s.AppendAll(ctx, []backend.Batch{unchecked("a", 1)}); return err }},
+		{"SaveSnapshot", backend.OpSaveSnapshot, func() error { _, err := s.SaveSnapshot(ctx, snapshot); return err }},
+		{"Read of a stream", backend.OpRead, func() error { _, err := collect(ctx, s, backend.Query{Stream: "a"}); return err }},
+		{"Read of the store", backend.OpRead, func() error { _, err := collect(ctx, s, backend.Query{}); return err }},
+		{"Snapshot", backend.OpSnapshot, func() error { _, err := s.Snapshot(ctx, "a", 0); return err }},
+		{"Head", backend.OpHead, func() error { _, err := s.Head(ctx, "a"); return err }},
+		{"Last", backend.OpLast, func() error { _, err := s.Last(ctx); return err }},
+		{"Streams", backend.OpStreams, func() error { _, err := collectStreams(ctx, s, backend.StreamQuery{}); return err }},
+		{"Scan", backend.OpScan, func() error { _, err := s.Scan(ctx, nil); return err }},
+		{"Recover", backend.OpRecover, func() error { _, err := s.Recover(ctx, backend.RecoveryOptions{}); return err }},
+		{"Compact", backend.OpCompact, func() error { _, err := s.Compact(ctx, backend.Cut{}); return err }},
+		{"Hold", backend.OpHold, func() error { _, err := s.Hold("h", 1); return err }},
 	}
 }
 

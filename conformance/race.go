@@ -15,6 +15,9 @@ const (
 	mostRounds     = 20_000
 
 	spinsBeforeYield = 10_000
+
+	// writesPerLook is how far writers may run ahead of who looks on beside them.
+	writesPerLook = 1000
 )
 
 // interval is when a call ran.
@@ -76,15 +79,27 @@ func meet(come *atomic.Int32, n int32) {
 // beside runs look again and again while the writers run, until it has seen enough,
 // and then stops the writers. write is one append; it is told which writer it is
 // and how many went before. look returns whether it saw something that counts.
+//
+// However slow a look is, the writers outlast it: they go on until the last look or
+// half of the check's time. During one look each may write so much and then waits
+// for the next, which begins when writing is under way again, so that neither the
+// store nor what a look has to read grows without bound.
 func (c *Case) beside(writers int, write func(writer, n int) error, look func() (counts bool, err error)) {
 	var stopped atomic.Bool
-	var running atomic.Int32
+	var running, waiting atomic.Int32
+	var looks, written atomic.Int64
 	running.Store(int32(writers))
 	seen := 0
 	stop := c.half()
+	goOn := func() bool { return running.Load() > 0 && time.Now().Before(stop) }
 	functions := []func() error{func() error {
 		defer stopped.Store(true)
-		for seen < enoughOverlaps && running.Load() > 0 && time.Now().Before(stop) {
+		for seen < enoughOverlaps && goOn() {
+			before, idle := written.Load(), waiting.Load() > 0
+			looks.Add(1)
+			for idle && written.Load() == before && goOn() {
+				runtime.Gosched()
+			}
 			counts, err := look()
 			if err != nil {
 				return err
@@ -98,10 +113,23 @@ func (c *Case) beside(writers int, write func(writer, n int) error, look func() 
 	for w := range writers {
 		functions = append(functions, func() error {
 			defer running.Add(-1)
-			for n := 0; n < 3*mostRounds && !stopped.Load(); n++ {
+			look, ahead := int64(0), 0
+			for n := 0; !stopped.Load(); n++ {
+				if ahead == writesPerLook {
+					waiting.Add(1)
+					for looks.Load() == look && !stopped.Load() {
+						runtime.Gosched()
+					}
+					waiting.Add(-1)
+				}
+				if now := looks.Load(); now != look {
+					look, ahead = now, 0
+				}
 				if err := write(w, n); err != nil {
 					return err
 				}
+				ahead++
+				written.Add(1)
 			}
 			return nil
 		})

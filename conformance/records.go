@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
@@ -200,7 +202,7 @@ func difference(got, want *backend.Record) string {
 		{"Batch", got.Batch, want.Batch},
 	} {
 		if f.got != f.want {
-			return fmt.Sprintf("%s is %.60v, want %.60v", f.name, f.got, f.want)
+			return fmt.Sprintf("%s is %s, want %s", f.name, short(f.got), short(f.want))
 		}
 	}
 	switch {
@@ -213,6 +215,9 @@ func difference(got, want *backend.Record) string {
 	}
 	return ""
 }
+
+// short is a value for a message, its text cut where it is long.
+func short(v any) string { return fmt.Sprintf("%.60s", fmt.Sprint(v)) }
 
 func bytesDifference(got, want []byte) string {
 	at := 0
@@ -243,13 +248,15 @@ func listDifference(got, want []backend.Record) string {
 
 // image is all that can be read of a store.
 type image struct {
-	records []backend.Record // of every kind, in position order
-	streams []backend.StreamInfo
+	records []backend.Record     // of every kind, in position order
+	streams []backend.StreamInfo // by name: their order in a listing is READ-18's
 	last    backend.Position
 }
 
 func (c *Case) image(s Subject) image {
-	return image{c.read(s, backend.Query{Kinds: backend.AllKinds}), c.streams(s, backend.StreamQuery{}), c.last(s)}
+	im := image{c.read(s, backend.Query{Kinds: backend.AllKinds}), c.streams(s, backend.StreamQuery{}), c.last(s)}
+	slices.SortFunc(im.streams, func(a, b backend.StreamInfo) int { return strings.Compare(a.Name, b.Name) })
+	return im
 }
 
 // unchanged fails the rule unless the store reads as it did.
@@ -260,7 +267,9 @@ func (c *Case) unchanged(s Subject, before image) {
 	c.check(now.last == before.last, fmt.Sprintf("last position %d", before.last), "last position %d", now.last)
 }
 
-// furnish fills a store with some of everything, and returns its image.
+// furnish fills a store with some of everything, and returns its image. The newest
+// record is a snapshot of a version that its stream has long passed: whoever takes
+// the stream's head from its newest record is wrong.
 func (c *Case) furnish(s Subject) image {
 	meta, err := backend.MakeMeta("trace", "t1", "empty", "")
 	c.noError("MakeMeta", err)
@@ -271,5 +280,6 @@ func (c *Case) furnish(s Subject) image {
 	c.snapshot(s, "a", 2, "snap2")
 	c.put(s, expecting("a", 3, 2))
 	c.put(s, unchecked(backend.SystemStream("sys", backend.Audit), 2))
+	c.snapshot(s, "a", 3, "snap3")
 	return c.image(s)
 }

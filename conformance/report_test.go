@@ -65,6 +65,19 @@ func TestAFailureExplainsItself(t *testing.T) {
 	}
 }
 
+// Numbers were once padded with zeros to the width at which text is cut.
+func TestAFailureShowsNumbersAsTheyAre(t *testing.T) {
+	v := variant{subject: func(w *world, h *hooked) {
+		if w.opens > 1 {
+			eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { r.Position += 7; return true })(w, h)
+		}
+	}}
+	res := result(t, check(t, v.harness(), conformance.Only("OPEN-02")), "OPEN-02")
+	if !strings.HasSuffix(res.Seen, "Position is 8, want 1") {
+		t.Errorf("%s: %s", res.Verdict, res.Seen)
+	}
+}
+
 func TestTheJSONReportIsStable(t *testing.T) {
 	r := check(t, find(t, "OCC-02"))
 	var text bytes.Buffer

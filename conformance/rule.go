@@ -10,7 +10,7 @@ import (
 
 // Version is the version of the suite. It changes when a rule is added or its
 // meaning does.
-const Version = "0.1"
+const Version = "0.2"
 
 // ID names a rule for ever: a group and a number, such as "OCC-02". Numbers are
 // not reused, and need not be dense.
@@ -44,6 +44,9 @@ const (
 	// Reopens: what is stored outlives the backend that was closed over it. All
 	// have it but those with [Info.Volatile].
 	Reopens Capability = "reopens"
+	// Exclusive: a store is open for writing once at a time. All that reopen have it
+	// but those that claim Shared.
+	Exclusive Capability = "one writer at a time"
 )
 
 // Rule is one thing that a backend has to keep.
@@ -75,7 +78,7 @@ type Group struct {
 
 // Groups returns the table of all rules. The caller owns the slices.
 func Groups() []Group {
-	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup()}
+	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup(), lockGroup(), claimGroup(), errorGroup()}
 	for g := range groups {
 		for i := range groups[g].Rules {
 			r := &groups[g].Rules[i]

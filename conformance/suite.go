@@ -129,7 +129,7 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 	}
 	res := &Result{ID: r.ID, Name: r.Name, Level: r.Level, Since: r.Since}
 	s.judged[r.ID] = res
-	if r.Capability == Reopens && s.info.Volatile {
+	if s.info.Volatile && (r.Capability == Reopens || r.Capability == Exclusive) {
 		res.Verdict, res.Seen = Unsupported, "a store ends with the backend that has it open"
 		return res
 	}
