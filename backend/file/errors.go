@@ -21,9 +21,12 @@ func openError(what string, err error) error {
 		return err
 	}
 	var held *disk.HeldError
+	var odd *disk.OddFileError
 	switch {
 	case errors.As(err, &held):
 		return fmt.Errorf("%w: the store is %v", backend.ErrLocked, held)
+	case errors.As(err, &odd):
+		return fmt.Errorf("%w: %s: %w", backend.ErrFormat, what, err)
 	case noSpace(err):
 		return fmt.Errorf("%w: %s: %w", backend.ErrNoSpace, what, err)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
@@ -49,6 +52,21 @@ func sentinel(err error) bool {
 		}
 	}
 	return false
+}
+
+// lockError wraps an error of the medium met while locking: no byte of the store is at
+// stake in LOCK.
+func lockError(err error) error {
+	if errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("%w: lock the store: %w", backend.ErrUnavailable, err)
+	}
+	return err
+}
+
+// oddFile reports whether err says that something else stands where a file should.
+func oddFile(err error) bool {
+	var odd *disk.OddFileError
+	return errors.As(err, &odd)
 }
 
 // unreadable is an error of the medium, at its place: an unread byte may be anything.

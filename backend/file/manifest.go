@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -155,12 +156,33 @@ func replace(dir disk.FS, name string, b []byte) (clean bool, err error) {
 
 // replaceIn is replace for a file in a folder of dir.
 func replaceIn(dir disk.FS, folder, name string, b []byte) (clean bool, err error) {
+	return replaceWith(dir, folder, name, func(f disk.File) error {
+		_, err := f.WriteAt(b, 0)
+		return err
+	})
+}
+
+// createNew creates a file to write to. What a crash left under the name goes; so does
+// what somebody planted there, such as a link to another file, which is not written to.
+func createNew(dir disk.FS, name string) (disk.File, error) {
+	f, err := dir.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if !errors.Is(err, fs.ErrExist) {
+		return f, err
+	}
+	if err := dir.Remove(name); err != nil {
+		return nil, err
+	}
+	return dir.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+}
+
+// replaceWith is replaceIn with a function that fills the file.
+func replaceWith(dir disk.FS, folder, name string, fill func(disk.File) error) (clean bool, err error) {
 	tmp := name + tmpSuffix
-	f, err := dir.Open(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	f, err := createNew(dir, tmp)
 	if err != nil {
 		return true, err
 	}
-	if _, err = f.WriteAt(b, 0); err != nil {
+	if err = fill(f); err != nil {
 		return true, errors.Join(err, f.Close(), dir.Remove(tmp))
 	}
 	if err = f.Sync(); err != nil {

@@ -101,11 +101,23 @@ func (s *store) writeMark(clean bool) error {
 	m := &s.marker
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next := s.end().mark
-	next.store, next.clean, next.generation = s.uuid, clean, m.newest.generation+1
+	next := s.nextMark(clean)
 	if m.file == nil || next.sequence == m.newest.sequence && next.clean == m.newest.clean {
 		return nil
 	}
+	return s.putMark(next)
+}
+
+// nextMark is the mark to write next. The marker's lock is held.
+func (s *store) nextMark(clean bool) mark {
+	next := s.end().mark
+	next.store, next.clean, next.generation = s.uuid, clean, s.marker.newest.generation+1
+	return next
+}
+
+// putMark writes a mark, durably. The marker's lock is held.
+func (s *store) putMark(next mark) error {
+	m := &s.marker
 	slot := 1 - m.slot
 	_, err := m.file.WriteAt(next.encode(), int64(slot)*pageSize)
 	if err == nil {

@@ -46,7 +46,7 @@ func (s *store) open(ctx context.Context) error {
 	}
 	if !s.opts.ReadOnly {
 		if s.lock, err = s.dir.Lock(lockName, holder()); err != nil {
-			return err
+			return lockError(err)
 		}
 		if fresh, err = s.look(); err != nil { // what was seen before the lock may have changed
 			return err
@@ -136,13 +136,16 @@ func (s *store) lookAtManifest(entries []disk.Entry) error {
 		s.preparer.manifest = m
 		return nil
 	}
-	if !errors.Is(err, errNotOurs) {
+	if !errors.Is(err, errNotOurs) && !oddFile(err) {
 		return err
 	}
 	for _, e := range entries {
 		if _, isSegment := segmentID(e.Name); isSegment || e.Name == markName {
 			return &backend.CorruptError{File: manifestName, Offset: 0, Detail: err.Error()}
 		}
+	}
+	if oddFile(err) {
+		return fmt.Errorf("%w: the directory is not a papyra store: %w", backend.ErrFormat, err)
 	}
 	return fmt.Errorf("%w: the directory is not a papyra store: %s %v", backend.ErrFormat, manifestName, err)
 }
@@ -209,10 +212,13 @@ func (s *store) load() (marks, error) {
 	s.index = newIndex()
 	for _, l := range m.segments {
 		f, err := s.dir.Open(segmentName(l.id), flag)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !oddFile(err) {
 			return ms, fmt.Errorf("%s: %w", segmentName(l.id), err)
 		}
 		sg := newSegment(s.uuid, l, f)
+		if oddFile(err) {
+			sg.odd = err.Error()
+		}
 		s.index.segments = append(s.index.segments, sg)
 		if f != nil {
 			if sg.laid, err = f.Size(); err != nil {
@@ -276,20 +282,33 @@ func (s *store) beginWriting(ms *marks) error {
 			return err
 		}
 	}
+	if err := s.beginMarking(ms); err != nil {
+		return err
+	}
 	if w := &s.writer; w.active == nil {
 		if w.active, err = s.takeSpare(); err != nil {
 			return err
 		}
 		w.capacity = s.capacity()
 	}
+	return nil
+}
+
+// beginMarking marks that the store is open, before the manifest changes: from then on it
+// counts as cleanly closed only when Close says so. A handle that acknowledges nothing
+// may still leave a manifest that is in memory alone.
+func (s *store) beginMarking(ms *marks) (err error) {
 	if !ms.ok {
 		return nil // the marks are damaged, which recover mends: nothing is written over the evidence
 	}
-	s.marker.newest, s.marker.slot = ms.newest, ms.slot
-	if s.marker.file, err = s.dir.Open(markName, os.O_RDWR); err != nil {
+	m := &s.marker
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.newest, m.slot = ms.newest, ms.slot
+	if m.file, err = s.dir.Open(markName, os.O_RDWR); err != nil {
 		return err
 	}
-	return s.writeMark(ms.newest.clean && ms.newest.sequence == s.proof.sequence)
+	return s.putMark(s.nextMark(false)) // also if it says nothing new: what was read may be in memory alone
 }
 
 // beginAppending sets the appender to the end of the log.

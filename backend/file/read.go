@@ -85,6 +85,11 @@ func (r *reader) yield(q *backend.Query, p place, ahead int, yield func(backend.
 	if err := r.load(p, ahead); err != nil {
 		return err
 	}
+	return r.hand(q, yield)
+}
+
+// hand hands on the record that was read if it is of a kind that is asked for.
+func (r *reader) hand(q *backend.Query, yield func(backend.Record, error) bool) error {
 	if !q.Kinds.Has(r.record.Kind) {
 		return nil
 	}

@@ -24,9 +24,13 @@ func newUUID() (id [16]byte) {
 // name says where the bytes were and what they are, so that doing it twice is doing it
 // once.
 func save(dir disk.FS, t torn, to disk.FS, folder string) (name string, err error) {
-	b := make([]byte, t.to-t.from)
-	if _, err := t.sg.file.ReadAt(b, t.from); err != nil {
-		return "", unreadable(t.sg.name, t.from, err)
+	sum := uint32(0)
+	err = t.pieces(func(_ int64, b []byte) error {
+		sum = crc32.Update(sum, castagnoli, b)
+		return nil
+	})
+	if err != nil {
+		return "", err
 	}
 	if to == dir {
 		err = dir.Mkdir(folder)
@@ -37,18 +41,46 @@ func save(dir disk.FS, t torn, to disk.FS, folder string) (name string, err erro
 			return "", err
 		}
 	}
-	name = saveName(t, b)
+	name = saveName(t, sum)
 	if folder != "." {
 		name = folder + "/" + name
 	}
-	if _, err := replaceIn(to, folder, name, b); err != nil {
+	_, err = replaceWith(to, folder, name, func(f disk.File) error {
+		if err := f.Truncate(t.to - t.from); err != nil {
+			return err
+		}
+		return t.pieces(func(at int64, b []byte) error {
+			if zero(b) { // a hole in the copy, as it may be one in the segment
+				return nil
+			}
+			_, err := f.WriteAt(b, at)
+			return err
+		})
+	})
+	if err != nil {
 		return "", err
 	}
 	return name, nil
 }
 
-func saveName(t torn, b []byte) string {
-	return fmt.Sprintf("%08d-%d-%d-%08x.bytes", t.sg.id, t.from, len(b), crc32.Checksum(b, castagnoli))
+// pieces hands out the bytes of an extent, in pieces that fit into memory. A piece is
+// good until the next.
+func (t torn) pieces(do func(at int64, b []byte) error) error {
+	b := make([]byte, min(t.to-t.from, layMost))
+	for off := t.from; off < t.to; off += int64(len(b)) {
+		b = b[:min(t.to-off, layMost)]
+		if _, err := t.sg.file.ReadAt(b, off); err != nil {
+			return unreadable(t.sg.name, off, err)
+		}
+		if err := do(off-t.from, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func saveName(t torn, sum uint32) string {
+	return fmt.Sprintf("%08d-%d-%d-%08x.bytes", t.sg.id, t.from, t.to-t.from, sum)
 }
 
 // step is one thing that a recovery does.
@@ -193,7 +225,12 @@ func (s *store) tidy(add func(action, file string, off, n int64, saved, detail s
 		_, isSegment := segmentID(e.Name)
 		switch {
 		case isRubbish(e.Name):
-			add("remove", e.Name, -1, 0, "", "what a crash left of a file that was being written", func() error { return s.dir.Remove(e.Name) })
+			add("remove", e.Name, -1, 0, "", "what a crash left of a file that was being written", func() error {
+				if err := s.dir.Remove(e.Name); !errors.Is(err, fs.ErrNotExist) { // a step before may have written the file itself anew
+					return err
+				}
+				return nil
+			})
 		case !isSegment && !ours(e.Name) && e.Mode.IsRegular():
 			saved := quarantineDir + "/" + e.Name
 			add("quarantine", e.Name, -1, 0, saved, "a file that is not the store's: moved, not changed", func() error { return s.moveAside(e.Name, saved) })
@@ -206,8 +243,15 @@ func (s *store) moveAside(name, to string) error {
 	if err := s.dir.Mkdir(quarantineDir); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if f, err := s.dir.Open(to, os.O_RDONLY); err == nil {
-		return errors.Join(f.Close(), fmt.Errorf("%w: %s is there already", backend.ErrInvalid, to))
+	f, err := s.dir.Open(to, os.O_RDONLY)
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil || oddFile(err) {
+		return fmt.Errorf("%w: %s is there already", backend.ErrInvalid, to)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	if err := s.dir.Rename(name, to); err != nil {
 		return err

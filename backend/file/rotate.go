@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	"github.com/papyra-go/papyra/backend"
@@ -139,7 +138,7 @@ func (p *preparer) since(began int) bool {
 func (s *store) create(sg *segment, previous uint64) error {
 	h := segmentHeader{format: FormatVersion, store: s.uuid, id: sg.id, life: sg.life, previous: previous}
 	tmp := sg.name + tmpSuffix
-	f, err := s.dir.Open(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	f, err := createNew(s.dir, tmp)
 	if err != nil {
 		return s.prepareError(true, tmp, err)
 	}
@@ -151,6 +150,7 @@ func (s *store) create(sg *segment, previous uint64) error {
 		err = s.dir.Rename(tmp, sg.name)
 	}
 	if err == nil {
+		f.Renamed(sg.name)
 		err = s.dir.SyncDir(".")
 	}
 	if err != nil {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
+	"os"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
 )
 
 // Scan checks the store: its directory, manifest, marks and segment headers as they are
@@ -72,6 +75,14 @@ func (s *store) strays() (found []backend.Anomaly, err error) {
 	entries, err := s.dir.ReadDir(".")
 	if err != nil {
 		return nil, err
+	}
+	mode, err := s.dir.Mode()
+	if err != nil {
+		return nil, err
+	}
+	if mode.Perm()&0o002 != 0 {
+		found = append(found, backend.Anomaly{Code: backend.BadPermission, Severity: backend.Warning, File: ".", Offset: -1,
+			Detail: fmt.Sprintf("others than the owner may put files into the directory, and take them away: mode %v", mode)})
 	}
 	preparing := s.preparer.since(began)
 	listed := map[string]bool{}
@@ -154,15 +165,48 @@ func (m *manifest) lists(id uint64) bool {
 
 // prepared reads an unlisted segment's header, and whether nothing follows it.
 func (s *store) prepared(name string) (h segmentHeader, empty bool, err error) {
-	b, err := readWhole(s.dir, name, maxSegment)
+	f, err := s.dir.Open(name, os.O_RDONLY)
+	if oddFile(err) {
+		return h, false, nil
+	}
 	if err != nil {
 		return h, false, err
+	}
+	defer f.Close()
+	b := make([]byte, headerSize)
+	if _, err := f.ReadAt(b, 0); err != nil && err != io.EOF {
+		return h, false, unreadable(name, 0, err)
 	}
 	h, ok := parseSegmentHeader(b)
 	if !ok {
 		return segmentHeader{}, false, nil
 	}
-	return h, zero(b[headerSize:]), nil
+	if h.store != s.uuid {
+		return h, false, nil
+	}
+	empty, err = zeroFrom(f, name, headerSize)
+	return h, empty, err
+}
+
+// zeroFrom reports whether a file that is no larger than a segment holds nothing but
+// zeros from an offset.
+func zeroFrom(f disk.File, name string, off int64) (bool, error) {
+	size, err := f.Size()
+	if err != nil {
+		return false, err
+	}
+	b := make([]byte, max(0, min(size-off, readSize)))
+	for size <= maxSegment && off < size {
+		n, err := f.ReadAt(b[:min(size-off, readSize)], off)
+		if err != nil && err != io.EOF {
+			return false, unreadable(name, off, err)
+		}
+		if n == 0 || !zero(b[:n]) {
+			return n == 0, nil
+		}
+		off += int64(n)
+	}
+	return size <= maxSegment, nil
 }
 
 // removeRubbish removes what a crash left unfinished, and notes which ids are taken.

@@ -12,6 +12,7 @@ type segment struct {
 	name     string
 	seed     uint32    // group headers' checksums begin with it
 	file     disk.File // nil if the file is not there
+	odd      string    // what is there instead
 	ordinal  uint32    // its place in index.segments
 
 	// end is where the last group ends. Guarded by index.mu; groups below it are

@@ -146,7 +146,7 @@ func (s *store) segments() ([]*segment, error) {
 	s.index.mu.RLock()
 	list := make([]*segment, 0, len(s.index.segments))
 	for _, sg := range s.index.segments {
-		list = append(list, &segment{id: sg.id, life: sg.life, name: sg.name, seed: sg.seed, file: sg.file})
+		list = append(list, &segment{id: sg.id, life: sg.life, name: sg.name, seed: sg.seed, file: sg.file, odd: sg.odd})
 	}
 	s.index.mu.RUnlock()
 	for _, sg := range list {

@@ -51,16 +51,25 @@ func (r *reader) versions(q *backend.Query, st *stream, from, to backend.Version
 			return st.lostAt(at, in)
 		}
 		j, _ := st.find(last)
-		if err := r.yield(q, st.numbered[i], r.near(st.numbered, i, j), yield); err != nil {
+		if err := r.load(st.numbered[i], r.near(st.numbered, i, j)); err != nil {
 			return blame(err, st.name, at)
 		}
 		if r.record.Stream != st.name || r.record.Version != at {
-			return &backend.CorruptError{File: r.segment(st.numbered[i].segment).name, Offset: int64(st.numbered[i].off), Stream: st.name, Version: at,
-				Position: st.numbered[i].position, Detail: "another record stands in its place"}
+			return r.swapped(st, at, st.numbered[i])
+		}
+		if err := r.hand(q, yield); err != nil {
+			return err
 		}
 		at += step
 	}
 	return nil
+}
+
+// swapped is the error for a version in whose place another record stands. That one is
+// not handed out: whoever asked may have no business with it.
+func (r *reader) swapped(st *stream, v backend.Version, p place) error {
+	return &backend.CorruptError{File: r.segment(p.segment).name, Offset: int64(p.off), Stream: st.name, Version: v,
+		Position: p.position, Detail: "another record stands in its place"}
 }
 
 // lostAt is the error for a version in a gap.
@@ -134,8 +143,14 @@ func (r *reader) snapshots(q backend.Query, yield func(backend.Record, error) bo
 		if q.Reverse {
 			sn = list[len(list)-1-i]
 		}
-		if err := r.yield(&q, sn.place, leastRead, yield); err != nil {
+		if err := r.load(sn.place, leastRead); err != nil {
 			return blame(err, st.name, sn.version)
+		}
+		if r.record.Stream != st.name || r.record.Version != sn.version {
+			return r.swapped(st, sn.version, sn.place)
+		}
+		if err := r.hand(&q, yield); err != nil {
+			return err
 		}
 	}
 	return doubt

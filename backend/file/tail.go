@@ -139,7 +139,7 @@ func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *gr
 // header; but which versions of which streams are missing is known then.
 func (w *walker) salvage(at cursor, end int64, next *group) {
 	n := int64(next.first - w.ix.last - 1)
-	if n <= 0 || n > (end-at.off)/denseEntry {
+	if n <= 0 || n > (end-at.off)/denseEntry || end-at.off > maxGroup {
 		return
 	}
 	b, err := w.window.bytes(at.sg, at.off, int(end-at.off), 0)

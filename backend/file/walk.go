@@ -127,6 +127,10 @@ func (w *walker) step(at cursor) cursor {
 
 // header checks a segment's first page.
 func (w *walker) header(i int, sg *segment) {
+	if sg.file == nil && sg.odd != "" {
+		w.damage(backend.MissingFile, sg, -1, 0, "the manifest lists it, but "+sg.odd)
+		return
+	}
 	if sg.file == nil {
 		w.damage(backend.MissingFile, sg, -1, 0, "the manifest lists it")
 		return

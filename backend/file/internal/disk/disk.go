@@ -12,7 +12,9 @@ import (
 // deep, and never leave it. Files are created for their owner alone. It is safe for
 // use by any number of goroutines.
 type FS interface {
-	// Open opens a file as os.OpenFile does, with flags of package os.
+	// Open opens a file as os.OpenFile does, with flags of package os. What is there
+	// and no regular file is an *OddFileError: it does not wait for a pipe's other end,
+	// and follows no link.
 	Open(name string, flag int) (File, error)
 	// Rename replaces to, if there is one. It is durable after SyncDir.
 	Rename(from, to string) error
@@ -22,9 +24,13 @@ type FS interface {
 	ReadDir(name string) ([]Entry, error)
 	// SyncDir makes what was created, renamed and removed in a directory durable.
 	SyncDir(name string) error
-	// Lock takes the lock that the named file stands for and writes holder to it.
-	// If somebody has it: a *HeldError.
+	// Lock takes the lock of the directory, and of the named file in it, which it
+	// writes holder to. If somebody has either: a *HeldError. The directory's can't be
+	// taken away by removing a file. If the name is not that of a regular file with one
+	// link: an *OddFileError, and nothing is changed.
 	Lock(name, holder string) (io.Closer, error)
+	// Mode is the directory's own mode.
+	Mode() (fs.FileMode, error)
 	Close() error
 }
 
@@ -40,6 +46,8 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	// Renamed says what errors call the file from now on. No other call runs beside it.
+	Renamed(name string)
 	Truncate(size int64) error
 	Size() (int64, error)
 	// Sync makes data and metadata durable; Datasync the data, and as much metadata
@@ -58,4 +66,34 @@ func (e *HeldError) Error() string {
 		return "held by somebody who did not leave a name"
 	}
 	return "held by " + e.Holder
+}
+
+// OddFileError says that a name is not that of a file as the store makes them.
+type OddFileError struct {
+	Name string
+	What string // it is
+}
+
+func (e *OddFileError) Error() string {
+	return e.Name + " is " + e.What + ", not a regular file of its own"
+}
+
+// odd returns an error unless mode is that of a regular file.
+func odd(name string, mode fs.FileMode) error {
+	what := "a special file"
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		what = "a directory"
+	case mode&fs.ModeSymlink != 0:
+		what = "a symbolic link"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a pipe"
+	case mode&fs.ModeDevice != 0:
+		what = "a device"
+	case mode&fs.ModeSocket != 0:
+		what = "a socket"
+	}
+	return &OddFileError{name, what}
 }

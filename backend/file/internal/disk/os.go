@@ -2,12 +2,14 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // OpenDir opens the directory at path. With create it makes it first if need be,
@@ -21,6 +23,9 @@ func OpenDir(path string, create bool) (FS, error) {
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
+	}
+	if info, err := os.Stat(path); err == nil && !info.IsDir() { // opening a pipe would wait
+		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -42,11 +47,49 @@ func syncPath(path string) error {
 type dir struct{ root *os.Root }
 
 func (d *dir) Open(name string, flag int) (File, error) {
-	f, err := d.root.OpenFile(name, flag, 0o600)
+	f, err := d.open(name, flag)
 	if err != nil {
 		return nil, err
 	}
 	return &file{File: f, fd: f.Fd()}, nil
+}
+
+// open opens a regular file. It looks before it opens, as opening alone may do
+// something to a device, and after, as it may be another by then.
+func (d *dir) open(name string, flag int) (*os.File, error) {
+	switch info, err := d.root.Lstat(name); {
+	case err == nil && flag&os.O_EXCL == 0:
+		if err := odd(name, info.Mode()); err != nil {
+			return nil, err
+		}
+	case errors.Is(err, fs.ErrNotExist) && flag&os.O_CREATE != 0:
+		flag |= os.O_EXCL
+	}
+	f, err := d.root.OpenFile(name, flag|nonblock, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = odd(name, info.Mode())
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// openFolder opens the directory itself, or one in it.
+func (d *dir) openFolder(name string) (*os.File, error) {
+	return d.root.OpenFile(name, os.O_RDONLY|nonblock, 0)
+}
+
+func (d *dir) Mode() (fs.FileMode, error) {
+	info, err := d.root.Stat(".")
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode(), nil
 }
 
 func (d *dir) Rename(from, to string) error { return d.root.Rename(from, to) }
@@ -56,7 +99,7 @@ func (d *dir) Remove(name string) error { return d.root.Remove(name) }
 func (d *dir) Mkdir(name string) error { return d.root.Mkdir(name, 0o700) }
 
 func (d *dir) ReadDir(name string) ([]Entry, error) {
-	f, err := d.root.Open(name)
+	f, err := d.openFolder(name)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +117,7 @@ func (d *dir) ReadDir(name string) ([]Entry, error) {
 }
 
 func (d *dir) SyncDir(name string) error {
-	f, err := d.root.Open(name)
+	f, err := d.openFolder(name)
 	if err != nil {
 		return err
 	}
@@ -86,69 +129,175 @@ func (d *dir) Close() error { return d.root.Close() }
 // file is a file of the operating system.
 type file struct {
 	*os.File
-	fd uintptr // kept, because File.Fd costs a little each time
+	fd   uintptr // kept, because File.Fd costs a little each time
+	name string  // what errors call it; empty: as it was opened
 }
+
+func (f *file) Renamed(name string) { f.name = name }
+
+// named makes an error say what the file is called now.
+func (f *file) named(err error) error {
+	if pe, ok := err.(*fs.PathError); ok && f.name != "" {
+		return &fs.PathError{Op: pe.Op, Path: f.name, Err: pe.Err}
+	}
+	return err
+}
+
+func (f *file) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	return n, f.named(err)
+}
+
+func (f *file) WriteAt(b []byte, off int64) (int, error) {
+	n, err := f.File.WriteAt(b, off)
+	return n, f.named(err)
+}
+
+func (f *file) Truncate(size int64) error { return f.named(f.File.Truncate(size)) }
+
+func (f *file) Sync() error { return f.named(f.File.Sync()) }
+
+func (f *file) Close() error { return f.named(f.File.Close()) }
 
 func (f *file) Size() (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return 0, err
+		return 0, f.named(err)
 	}
 	return info.Size(), nil
 }
 
-func (f *file) Datasync() error { return datasync(f) }
+func (f *file) Datasync() error { return f.named(datasync(f)) }
 
-// lock is a lock that is held: by the file, and in this process's registry.
+// lock is a lock that is held: by the directory, by the file in it, and in this
+// process's registry.
 type lock struct {
-	f   *os.File
-	key inode
+	dir, file *os.File // file is nil until it is locked
+	key       inode    // the directory's
 }
 
-// Lock takes an flock on the file. The lock goes with the open file, so that two
-// holders in one process exclude each other too; the registry is for file systems
-// where it does not.
+// Lock takes an flock on the directory, and then on the file. The first is the one that
+// counts, as a file can be removed and made anew; the second is for those who look at
+// the file alone. The locks go with the open files, so that two holders in one process
+// exclude each other too; the registry is for file systems where they do not.
 func (d *dir) Lock(name, holder string) (io.Closer, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := d.openFolder(".")
 	if err != nil {
 		return nil, err
 	}
-	l, err := takeLock(f, holder)
+	key, err := inodeOf(f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	if !held.take(key) {
+		holder := d.readHolder(name)
+		if holder == "" {
+			holder = fmt.Sprintf("process %d", os.Getpid())
+		}
+		return nil, errors.Join(&HeldError{holder + " (this process)"}, f.Close())
+	}
+	l := &lock{dir: f, key: key}
+	free, err := flock(f)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("the directory: %w", err)
+	case !free:
+		err = &HeldError{d.readHolder(name)}
+	default:
+		err = l.lockFile(d, name, holder)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	return l, nil
 }
 
-func takeLock(f *os.File, holder string) (*lock, error) {
-	key, err := inodeOf(f)
-	if err != nil {
-		return nil, err
+// lockTries is how often the file is opened again because its name has become another's
+// meanwhile.
+const lockTries = 10
+
+// lockFile locks the file too, and writes to it who holds it.
+func (l *lock) lockFile(d *dir, name, holder string) error {
+	for range lockTries {
+		f, err := d.open(name, os.O_RDWR|os.O_CREATE)
+		if errors.Is(err, fs.ErrExist) { // it was not there, and is
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		free, err := flock(f)
+		if err != nil || !free {
+			if err == nil {
+				err = &HeldError{readHolder(f)}
+			}
+			return errors.Join(err, f.Close())
+		}
+		same, err := d.refers(name, f)
+		if err == nil && same {
+			err = write(f, holder)
+		}
+		if err == nil && same {
+			l.file = f
+			return nil
+		}
+		if err = errors.Join(err, unlock(f)); err != nil {
+			return err
+		}
 	}
-	if !held.take(key) {
-		return nil, &HeldError{readHolder(f) + " (this process)"}
-	}
-	l := &lock{f: f, key: key}
-	free, err := flock(f)
-	if err == nil && !free {
-		err = &HeldError{readHolder(f)}
-	}
-	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt([]byte(holder+"\n"), 0)
-	}
-	if err != nil {
-		held.give(key)
-		return nil, err
-	}
-	return l, nil
+	return &HeldError{fmt.Sprintf("somebody who keeps replacing the file %s", name)}
 }
+
+// refers reports whether a name still stands for an open file. It is an error if other
+// names do, too.
+func (d *dir) refers(name string, f *os.File) (bool, error) {
+	is, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := d.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(is, named) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if n := links(named); n != 1 {
+		return false, &OddFileError{name, fmt.Sprintf("a file with %d names (hard links)", n)}
+	}
+	return true, nil
+}
+
+// write makes the lock's file say who holds it.
+func write(f *os.File, holder string) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(holder+"\n"), 0)
+	return err
+}
+
+// unlock gives a lock back, and closes the file. Closing alone would leave the lock to a
+// child process that is being started: between fork and exec it has the file open, too.
+func unlock(f *os.File) error { return errors.Join(funlock(f), f.Close()) }
 
 func (l *lock) Close() error {
 	defer held.give(l.key)
-	return l.f.Close()
+	var err error
+	if l.file != nil {
+		err = unlock(l.file)
+	}
+	return errors.Join(err, unlock(l.dir))
+}
+
+// readHolder returns the first line of the lock's file; nothing if it can't be read.
+func (d *dir) readHolder(name string) string {
+	f, err := d.open(name, os.O_RDONLY)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	return readHolder(f)
 }
 
 // readHolder returns the first line of the lock's file.

@@ -11,4 +11,10 @@ import (
 // reading works.
 func flock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
 
+func funlock(*os.File) error { return errors.ErrUnsupported }
+
+const nonblock = 0
+
+func links(os.FileInfo) uint64 { return 1 }
+
 func inodeOf(*os.File) (inode, error) { return inode{}, errors.ErrUnsupported }

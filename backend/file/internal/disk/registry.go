@@ -2,7 +2,7 @@ package disk
 
 import "sync"
 
-// held is which lock files this process holds, by device and inode: the same store
+// held is which directories this process has locked, by device and inode: the same store
 // reached by two paths is one.
 var held = registry{taken: map[inode]bool{}}
 

@@ -9,6 +9,9 @@ import (
 	"syscall"
 )
 
+// nonblock keeps opening a pipe or a device from waiting.
+const nonblock = syscall.O_NONBLOCK
+
 // flock takes an exclusive lock without waiting; free is false if another has it.
 func flock(f *os.File) (free bool, err error) {
 	for {
@@ -22,6 +25,27 @@ func flock(f *os.File) (free bool, err error) {
 			return false, fmt.Errorf("flock: %w", err)
 		}
 	}
+}
+
+// funlock gives it back, also for all that have the open file from this process.
+func funlock(f *os.File) error {
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("flock: %w", err)
+		}
+	}
+}
+
+// links is how many names a file has.
+func links(info os.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink)
+	}
+	return 1
 }
 
 func inodeOf(f *os.File) (inode, error) {

@@ -73,7 +73,8 @@ type FS struct {
 	names   map[string]*inode // as programs see it
 	durable map[string]*inode // as a crash leaves it, without pending
 	pending []dirOp           // changes to names since the last SyncDir of their folders
-	locked  map[string]string
+	locked  bool
+	holder  string
 }
 
 // inode is a file, or a folder.
@@ -117,7 +118,7 @@ func pathError(op, name string, err error) error {
 
 func (f *FS) init() {
 	if f.names == nil {
-		f.names, f.durable, f.locked = map[string]*inode{}, map[string]*inode{}, map[string]string{}
+		f.names, f.durable = map[string]*inode{}, map[string]*inode{}
 	}
 }
 
@@ -137,7 +138,7 @@ func (f *FS) Open(name string, flag int) (disk.File, error) {
 		n = new(inode)
 		f.change(dirOp{folder: folderOf(name), set: name, to: n})
 	case n.folder:
-		return nil, pathError("open", name, errors.New("is a folder"))
+		return nil, &disk.OddFileError{Name: name, What: "a directory"}
 	case flag&os.O_EXCL != 0:
 		return nil, pathError("open", name, fs.ErrExist)
 	}
@@ -251,7 +252,11 @@ func (f *FS) SyncDir(folder string) error {
 	return nil
 }
 
-// Lock takes a lock, among all that use this FS.
+// Mode is what the engine makes directories with.
+func (f *FS) Mode() (fs.FileMode, error) { return fs.ModeDir | 0o700, nil }
+
+// Lock takes the one lock of the directory, among all that use this FS, whatever becomes
+// of the file.
 func (f *FS) Lock(name, holder string) (io.Closer, error) {
 	if err := f.call(Op{Kind: Lock, Name: name}); err != nil {
 		return nil, pathError("lock", name, err)
@@ -259,25 +264,24 @@ func (f *FS) Lock(name, holder string) (io.Closer, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.init()
-	if by, held := f.locked[name]; held {
-		return nil, &disk.HeldError{Holder: by}
+	if f.locked {
+		return nil, &disk.HeldError{Holder: f.holder}
 	}
-	if f.names[name] == nil {
+	if n := f.names[name]; n != nil && n.folder {
+		return nil, &disk.OddFileError{Name: name, What: "a directory"}
+	} else if n == nil {
 		f.change(dirOp{folder: folderOf(name), set: name, to: new(inode)})
 	}
-	f.locked[name] = holder
-	return &unlocker{f, name}, nil
+	f.locked, f.holder = true, holder
+	return &unlocker{f}, nil
 }
 
-type unlocker struct {
-	f    *FS
-	name string
-}
+type unlocker struct{ f *FS }
 
 func (u *unlocker) Close() error {
 	u.f.mu.Lock()
 	defer u.f.mu.Unlock()
-	delete(u.f.locked, u.name)
+	u.f.locked = false
 	return nil
 }
 
@@ -344,6 +348,9 @@ func (op *fileOp) apply(data []byte) []byte {
 	copy(data[op.off:], op.data)
 	return data
 }
+
+// Renamed changes the name in calls and errors.
+func (h *file) Renamed(name string) { h.name = name }
 
 func (h *file) Truncate(size int64) error {
 	if err := h.f.call(Op{Kind: Truncate, Name: h.name, Off: size}); err != nil {
