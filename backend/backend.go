@@ -11,7 +11,9 @@ import (
 	"github.com/papyra-go/papyra/metrics"
 )
 
-// Opener opens, or opens again, the driver of one store.
+// Opener opens, or opens again, the driver of one store. If a store that was open
+// can't be opened for writing again, it may return, beside the error, a driver that can
+// only be read: [Backend.Reopen] keeps it, so that reads go on.
 type Opener func(ctx context.Context) (Driver, error)
 
 // Backend is what users hold: one open store, whatever its engine. It is safe for
@@ -52,6 +54,9 @@ func New(ctx context.Context, open Opener, opts *Options) (*Backend, error) {
 	}
 	d, err := open(ctx)
 	if err != nil {
+		if d != nil {
+			err = errors.Join(err, d.Close())
+		}
 		return fail(err)
 	}
 	b := &Backend{open: open, driver: d, info: d.Info(), gate: newGate(), closed: make(chan struct{})}
@@ -105,7 +110,8 @@ func (b *Backend) Poisoned() error {
 // appends work again, and a batch whose outcome was unknown can be sent again with
 // its ID to learn it. It waits, until ctx ends, for the calls inside and for what is
 // being written, also if its callers have given up; calls that arrive meanwhile wait
-// for it. If opening fails nothing works but Reopen, which can be tried again.
+// for it. If opening fails the backend stays poisoned, reads go on if the engine can
+// still read, and Reopen can be tried again.
 func (b *Backend) Reopen(ctx context.Context) (err error) {
 	ctx, done := b.observe(ctx, Call{Op: OpReopen})
 	defer func() { done(err) }()
@@ -133,10 +139,12 @@ func (b *Backend) reopenAlone(ctx context.Context) error {
 		d, err = b.open(context.WithoutCancel(ctx)) // there is no way back: a cancel would leave no driver
 		return err
 	})
+	if d != nil {
+		b.driver = d
+	}
 	if openErr != nil {
 		return errors.Join(openErr, closeErr)
 	}
-	b.driver = d
 	b.poison.Store(nil)
 	return nil
 }

@@ -366,7 +366,12 @@ func TestAnErrorThatIsNotPoisonLeavesTheBackendFit(t *testing.T) {
 func TestAReopenThatFailsKeepsThePoisonAndCanBeTriedAgain(t *testing.T) {
 	d := &stub{}
 	var fail error
-	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return d, fail }, nil)
+	b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) {
+		if fail != nil {
+			return nil, fail
+		}
+		return d, nil
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

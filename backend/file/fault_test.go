@@ -293,3 +293,39 @@ func TestOneFailureAtAnyCallLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestAReopenOnAFullDiskLeavesReadsGoingOn(t *testing.T) {
+	f := new(faultfs.FS)
+	sync := &failing{kind: faultfs.Sync, word: segmentSuffix, err: syscall.EIO}
+	full := &failing{kind: faultfs.Write, word: manifestName, err: syscall.ENOSPC}
+	sync.after.Store(never)
+	full.after.Store(never)
+	f.Hook = func(op faultfs.Op) error {
+		if err := sync.hook(op); err != nil {
+			return err
+		}
+		return full.hook(op)
+	}
+	b := mustOpenMem(t, f, nil)
+	appendOne(t, b, "s", "one")
+	sync.after.Store(0)
+	if _, err := tryAppend(b, "s", "two"); !errors.Is(err, backend.ErrPoisoned) {
+		t.Fatal(err)
+	}
+	sync.after.Store(never)
+	full.after.Store(0)
+	if err := b.Reopen(context.Background()); !errors.Is(err, backend.ErrNoSpace) {
+		t.Fatalf("Reopen on a full disk: %v", err)
+	}
+	if got := mustContents(t, b); len(got) == 0 {
+		t.Error("nothing can be read")
+	}
+	if _, err := tryAppend(b, "s", "three"); !errors.Is(err, backend.ErrPoisoned) {
+		t.Errorf("append: %v", err)
+	}
+	full.after.Store(never)
+	if err := b.Reopen(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	appendOne(t, b, "s", "four")
+}

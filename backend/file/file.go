@@ -66,13 +66,29 @@ func openWith(ctx context.Context, o Options, dir func(create bool) (disk.FS, er
 	if n := o.SegmentBytes; n != 0 && (n < leastSegmentBytes || n > mostSegmentBytes) {
 		return nil, invalid(o, "Options.SegmentBytes is %d: want 0 (grows with the store) or %d to %d", n, leastSegmentBytes, mostSegmentBytes)
 	}
+	again := false
 	return backend.New(ctx, func(ctx context.Context) (backend.Driver, error) {
 		s, err := openStore(ctx, o, dir)
+		if err != nil && again {
+			return readAgain(ctx, o, dir), err
+		}
 		if err != nil {
 			return nil, err
 		}
+		again = true
 		return backend.Sequenced(s), nil
 	}, &o.Options)
+}
+
+// readAgain opens for reading a store that could not be opened for writing again; nil if
+// that fails too.
+func readAgain(ctx context.Context, o Options, dir func(create bool) (disk.FS, error)) backend.Driver {
+	o.ReadOnly = true
+	s, err := openStore(ctx, o, dir)
+	if err != nil {
+		return nil
+	}
+	return backend.Sequenced(s)
 }
 
 // openURL opens file:///absolute/path, file:relative/path or file://./relative/path.
