@@ -73,11 +73,7 @@ func eachLeader(t *testing.T, f func(t *testing.T, ctx context.Context)) {
 
 func TestWhatQueuesWhileAGroupIsWrittenGoesTogether(t *testing.T) {
 	eachLeader(t, func(t *testing.T, ctx context.Context) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, nil)
 		var wg sync.WaitGroup
 		for i := range 10 {
@@ -104,11 +100,7 @@ func TestWhatQueuesWhileAGroupIsWrittenGoesTogether(t *testing.T) {
 
 func TestAGroupGathersAtMostItsBytesAndALargerBatchGoesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, nil)
 		var wg sync.WaitGroup
 		for _, size := range []int{1, 600 << 10, 600 << 10, 3 << 20, 1} {
@@ -132,11 +124,7 @@ func TestAGroupGathersAtMostItsBytesAndALargerBatchGoesAlone(t *testing.T) {
 
 func TestACallerCancelledInTheQueueWroteNothingAndOthersGoOn(t *testing.T) {
 	eachLeader(t, func(t *testing.T, ctx context.Context) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, nil)
 		var wg sync.WaitGroup
 		append := func(ctx context.Context, stream string, want error) {
@@ -172,11 +160,7 @@ func TestACallerCancelledInTheQueueWroteNothingAndOthersGoOn(t *testing.T) {
 
 func TestACallerWhoseBatchIsBeingWrittenWaitsForTheOutcomeAlsoWhenCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		got := make(chan error, 1)
@@ -199,11 +183,7 @@ func TestACallerWhoseBatchIsBeingWrittenWaitsForTheOutcomeAlsoWhenCancelled(t *t
 
 func TestAStoreThatHangsIsAnUnknownOutcomeAfterWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, &backend.Options{WriteTimeout: 5 * time.Second})
 		start := time.Now()
 		if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnknownOutcome) {
@@ -271,11 +251,7 @@ func TestAPanicInTheCallersOwnLeadIsNoPanicOfTheCaller(t *testing.T) {
 
 func TestCloseAnswersTheQueueAndAwaitsWhatIsBeingWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, nil)
 		var wg sync.WaitGroup
 		expect := func(want error) {
@@ -309,11 +285,7 @@ func TestCloseAnswersTheQueueAndAwaitsWhatIsBeingWritten(t *testing.T) {
 
 func TestTheQueuesBytesAreBoundedAndCallersWaitOnTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, &backend.Options{QueueBytes: 1000})
 		big := func() backend.Batch {
 			batch := one("s")
@@ -456,11 +428,7 @@ func TestARawErrorOfAnEngineIsWrapped(t *testing.T) {
 
 func TestNobodyGetsTheDriverToHimselfWhileAWriteHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
-			<-release
-			return make([]backend.Result, len(g)), nil
-		}}
+		d, release := holding()
 		b := over(t, d, &backend.Options{WriteTimeout: time.Second})
 		if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnknownOutcome) {
 			t.Fatalf("Append = %v", err)
