@@ -106,10 +106,23 @@ func (c *headCache) settle(touched []*headEntry, stored bool) {
 	defer c.mu.Unlock()
 	for _, e := range touched {
 		if stored {
+			e.next.Floor = max(e.next.Floor, e.head.Floor)
 			e.head = e.next
 		} else {
 			e.next = e.head
 		}
 		e.pinned = false
+	}
+}
+
+// raise raises a stream's floor.
+func (c *headCache) raise(stream string, floor Version) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[stream]; e != nil {
+		e.head.Floor = max(e.head.Floor, floor)
+		if !e.pinned {
+			e.next.Floor = e.head.Floor
+		}
 	}
 }

@@ -70,6 +70,7 @@ const (
 	Unreadable    AnomalyCode = "unreadable"     // the medium returned an error
 	WrongStore    AnomalyCode = "wrong-store"    // a healthy piece of another store, or of another place in this one
 	WrongHead     AnomalyCode = "wrong-head"     // a stream's head disagrees with its records
+	MarkedHole    AnomalyCode = "marked-hole"    // records that a quarantine has given up; reported as a notice
 	BadPermission AnomalyCode = "bad-permission" // others than the owner may read or write the store
 )
 
@@ -223,6 +224,7 @@ type Cut struct {
 type StreamFloor struct {
 	Stream string
 	Floor  Version
+	Delete bool
 }
 
 // CompactionStats is what a driver's compaction did.

@@ -272,3 +272,22 @@ func (s *sequencer) Streams(ctx context.Context, q StreamQuery) iter.Seq2[Stream
 		}
 	}
 }
+
+// Compact has the engine compact, and shows what that has left.
+func (s *sequencer) Compact(ctx context.Context, cut Cut) (CompactionStats, error) {
+	stats, err := s.log.Compact(ctx, cut)
+	for i := range cut.Floors {
+		if h, err := s.log.Head(context.WithoutCancel(ctx), cut.Floors[i].Stream); err == nil {
+			s.heads.raise(cut.Floors[i].Stream, h.Floor)
+		}
+	}
+	return stats, err
+}
+
+// Recover has the engine recover, and forgets what was known.
+func (s *sequencer) Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error) {
+	stats, err := s.log.Recover(ctx, plan)
+	s.heads = newHeadCache(headsKept)
+	s.acked.Store(0)
+	return stats, err
+}

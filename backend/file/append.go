@@ -36,6 +36,8 @@ var zeros [layMost]byte
 //	                               again, as a second sync may succeed without having
 //	                               written a byte
 func (s *store) Append(_ context.Context, records []backend.Record) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if err := s.mayAppend(); err != nil {
 		return err
 	}
@@ -44,50 +46,68 @@ func (s *store) Append(_ context.Context, records []backend.Record) error {
 	if len(b) > maxGroup {
 		return fmt.Errorf("%w: a group of %d bytes: at most %d", backend.ErrTooLarge, len(b), maxGroup)
 	}
-	sg, err := s.room(int64(len(b)))
+	sg, off, err := s.write(&g, b)
 	if err != nil {
 		return err
 	}
-	off := sg.end
-	g.sequence, g.chain = w.sequence+1, w.chain
-	g.put(b, uint32(sg.life), sg.seed, off)
-	if err := s.layAhead(sg, off, int64(len(b))); err != nil {
-		return err
-	}
-	if _, err := sg.file.WriteAt(b, off); err != nil {
-		return s.unwrite(sg, off, len(b), err)
-	}
-	if err := sg.file.Datasync(); err != nil {
-		s.setPoison(fmt.Errorf("%s: sync: %w", sg.name, err))
-		return fmt.Errorf("%w: %w: %s offset %d: sync: %w", backend.ErrPoisoned, backend.ErrUnknownOutcome, sg.name, off, err)
-	}
-	s.publish(sg, off, &g, records)
-	s.marker.kick()
+	s.publish(sg, off, &g, func() {
+		t := sg.table
+		t.begin(off, &g)
+		for i := range records {
+			r, e := &records[i], w.encoder.extents[i]
+			t.put(off, i, r.Position, e)
+			t.record(r, place{r.Position, g.base, uint32(off) + uint32(e.at)})
+		}
+		s.proof.last = t.last
+	})
 	s.prepareEarly()
 	return nil
 }
 
-// publish makes a durable group known.
-func (s *store) publish(sg *segment, off int64, g *group, records []backend.Record) {
-	w, ix := &s.writer, s.index
+// write makes a group durable, whose bytes are b but for the header, and returns where.
+func (s *store) write(g *group, b []byte) (sg *segment, off int64, err error) {
+	w := &s.writer
+	if sg, err = s.room(int64(len(b))); err != nil {
+		return nil, 0, err
+	}
+	off = sg.end
+	g.sequence, g.chain = w.sequence+1, w.chain
+	g.put(b, uint32(sg.life), sg.seed, off)
+	if err := s.layAhead(sg, off, int64(len(b))); err != nil {
+		return nil, 0, err
+	}
+	if _, err := sg.file.WriteAt(b, off); err != nil {
+		return nil, 0, s.unwrite(sg, off, len(b), err)
+	}
+	if err := sg.file.Datasync(); err != nil {
+		s.setPoison(fmt.Errorf("%s: sync: %w", sg.name, err))
+		return nil, 0, fmt.Errorf("%w: %w: %s offset %d: sync: %w", backend.ErrPoisoned, backend.ErrUnknownOutcome, sg.name, off, err)
+	}
+	return sg, off, nil
+}
+
+// publish makes a durable group known; f takes in what it holds.
+func (s *store) publish(sg *segment, off int64, g *group, f func()) {
+	w := &s.writer
 	w.sequence, w.chain = g.sequence, g.crc
 	w.bytes += int64(g.length)
 	s.counts.syncs.Add(1)
-	ix.mu.Lock()
-	defer ix.mu.Unlock()
-	ix.begin(sg, off, g)
-	for i := range records {
-		ix.put(sg, off, g, i, &records[i], w.encoder.extents[i])
-	}
-	s.proof.set(sg, off, g, ix.last)
-	s.proof.at = time.Now().UnixNano()
+	now := time.Now().UnixNano()
+	s.mu.Lock()
+	f()
+	sg.end = off + int64(g.length)
+	s.proof.set(sg, off, g, s.proof.last)
+	s.proof.at = now
+	sg.table.end = logStart{g.sequence, g.crc, s.proof.last}
+	s.mu.Unlock()
+	s.marker.kick()
 }
 
 // set makes the proof say that the group at off was the last.
 func (p *proof) set(sg *segment, off int64, g *group, last backend.Position) {
 	p.segment, p.life, p.end = sg.id, sg.life, uint64(off)+uint64(g.length)
 	p.sequence, p.chain, p.last = g.sequence, g.crc, last
-	p.off, p.ordinal = off, sg.ordinal
+	p.off, p.sg = off, sg
 }
 
 // layAhead sees to it that zeros stand where n bytes at off will be written, and a

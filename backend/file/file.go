@@ -16,7 +16,7 @@ const (
 	// DefaultMinSegmentBytes and DefaultMaxSegmentBytes bound a segment where
 	// SegmentBytes is zero: it is a sixteenth of the store.
 	DefaultMinSegmentBytes = 1 << 20
-	DefaultMaxSegmentBytes = 64 << 20
+	DefaultMaxSegmentBytes = 16 << 20
 
 	leastSegmentBytes = 2 * headerSize
 	mostSegmentBytes  = 1 << 30
@@ -29,6 +29,8 @@ type Options struct {
 	// 1 GiB; a group that is larger gets a segment to itself. Zero: a sixteenth of the
 	// store, between [DefaultMinSegmentBytes] and [DefaultMaxSegmentBytes].
 	SegmentBytes int64
+
+	keepLog bool // nothing is packed but on request: for tests of the log
 }
 
 func init() {

@@ -100,6 +100,6 @@ func makeGolden(t *testing.T) {
 	copy(last[end:], "PG\x01\x00 the beginning of a group that never was")
 	write(torn, "v1-torn")
 	b.Close()
-	f.Put(manifestName, []byte(strings.Replace(string(f.Bytes(manifestName)), "format 1", "format 2", 1)))
+	f.Put(manifestName, []byte(strings.Replace(string(f.Bytes(manifestName)), "format 2", "format 3", 1)))
 	write(f, "future")
 }

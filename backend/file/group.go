@@ -11,7 +11,7 @@ import (
 // A group is what one append writes and one sync makes durable, all or none:
 //
 //	 0  magic u16              0x4750, "PG" in the bytes' order
-//	 2  kind u8                1: records
+//	 2  kind u8                1: records; 2: a cut, see cut.go
 //	 3  flags u8               1: sparse
 //	 4  length u32             of the whole group, a multiple of 8
 //	 8  sequence u64           1 for the store's first group, then dense
@@ -48,6 +48,7 @@ const (
 	groupMagic   = 0x4750
 	groupSize    = 56 // of the header
 	kindRecords  = 1
+	kindCut      = 2
 	flagSparse   = 1
 	denseEntry   = 4 // of the table
 	sparseEntry  = 12
@@ -66,7 +67,9 @@ func (g *group) entry() int {
 func (g *group) table() int { return int(g.records) * g.entry() }
 
 // known reports whether this version knows what the group holds.
-func (g *group) known() bool { return g.kind == kindRecords && g.flags&^flagSparse == 0 }
+func (g *group) known() bool {
+	return g.kind == kindRecords && g.flags&^flagSparse == 0 || g.kind == kindCut && g.flags == 0
+}
 
 // put writes the header into b, at offset off of a segment with the given life, and
 // sets g.crc.
@@ -194,10 +197,15 @@ func (e *encoder) encode(records []backend.Record) (g group, b []byte) {
 			binary.LittleEndian.PutUint64(entry[denseEntry:], uint64(r.Position-first.Position))
 		}
 	}
+	e.finish(&g)
+	return g, e.buf
+}
+
+// finish pads the group in e.buf and completes what its header says of the body.
+func (e *encoder) finish(g *group) {
 	for len(e.buf)%groupAlign != 0 {
 		e.buf = append(e.buf, 0)
 	}
 	g.length = uint32(len(e.buf))
 	g.body = g.bodyCRC(e.buf, e.extents)
-	return g, e.buf
 }

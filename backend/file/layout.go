@@ -12,16 +12,20 @@ import (
 )
 
 // FormatVersion is the format that this package writes, and the newest it reads.
-const FormatVersion = 1
+const FormatVersion = 2
 
 // The names in a store's directory. What ends in tmpSuffix is rubbish that a crash
 // left.
 const (
 	lockName      = "LOCK"
 	manifestName  = "MANIFEST"
+	copyName      = "MANIFEST.copy"
 	markName      = "MARK"
+	reserveName   = "reserve"
 	quarantineDir = "quarantine"
 	segmentSuffix = ".seg"
+	spanSuffix    = ".span"
+	headsSuffix   = ".heads"
 	tmpSuffix     = ".tmp"
 	lostAndFound  = "lost+found" // a file system's own, at its root
 )
@@ -49,6 +53,36 @@ func segmentID(name string) (id uint64, ok bool) {
 	}
 	id, err := strconv.ParseUint(digits, 10, 64)
 	return id, err == nil && segmentName(id) == name
+}
+
+func spanName(first, last, generation uint64) string {
+	return fmt.Sprintf("%08d-%08d.%d%s", first, last, generation, spanSuffix)
+}
+
+// parseSpanName is the inverse of spanName.
+func parseSpanName(name string) (first, last, generation uint64, ok bool) {
+	whole, ok := strings.CutSuffix(name, spanSuffix)
+	if !ok {
+		return 0, 0, 0, false
+	}
+	ids, gen, _ := strings.Cut(whole, ".")
+	from, to, _ := strings.Cut(ids, "-")
+	first, err1 := strconv.ParseUint(from, 10, 64)
+	last, err2 := strconv.ParseUint(to, 10, 64)
+	generation, err3 := strconv.ParseUint(gen, 10, 64)
+	return first, last, generation, err1 == nil && err2 == nil && err3 == nil && first <= last && spanName(first, last, generation) == name
+}
+
+func headsName(generation uint64) string { return fmt.Sprintf("%08d%s", generation, headsSuffix) }
+
+// headsGeneration is the inverse of headsName.
+func headsGeneration(name string) (generation uint64, ok bool) {
+	digits, ok := strings.CutSuffix(name, headsSuffix)
+	if !ok {
+		return 0, false
+	}
+	generation, err := strconv.ParseUint(digits, 10, 64)
+	return generation, err == nil && headsName(generation) == name
 }
 
 // segmentHeader is the first page of a segment:

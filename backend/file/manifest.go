@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,20 +20,39 @@ import (
 // manifest is the only list of what exists. It is replaced by rename, never changed,
 // and is text, for the day when somebody has to read it:
 //
-//	papyra file store format 1
+//	papyra file store format 2
 //	store 5f0c…                          the UUID, 32 digits
-//	generation 3                         one more each time
-//	segment 1 life 9a0b…                 in the order of the log; life has 16 digits
-//	segment 2 life 77fe…
+//	generation 30                        one more each time
+//	log sequence 88 chain 1a2b3c4d position 700
+//	                                     what stands before the first segment: the last
+//	                                     group's sequence and chain, the last position
+//	span 1-4 generation 12 …             in the order of the log; see span.go
+//	heads 29 bytes 8192 streams 100      newest first; see heads.go
+//	hole from 41 to 41 file "…" offset 4096 bytes 300 stream "…" version 7 detail "…"
+//	                                     records that quarantine has given up
+//	segment 5 life 9a0b…                 in the order of the log; life has 16 digits
+//	segment 6 life 77fe…
 //	crc 1a2b3c4d                         CRC-32C of all before, 8 digits
 //
 // A segment is in the durable manifest before its first group is written. So a listed
 // one that is missing is lost, and an unlisted one with groups means that the manifest
-// is an old one.
+// is an old one. MANIFEST.copy holds the same, for the day on which MANIFEST rots.
 type manifest struct {
+	format     uint64 // as it was read; written is always FormatVersion
 	store      [16]byte
 	generation uint64
+	start      logStart
+	spans      []spanInfo
+	heads      []headsInfo
+	holes      []hole
 	segments   []listed
+}
+
+// logStart is what stands before the first segment of the log.
+type logStart struct {
+	sequence uint64           // of the last group
+	chain    uint32           // the CRC in its header
+	position backend.Position // the last there was
 }
 
 // listed is a segment as the manifest lists it.
@@ -45,12 +65,38 @@ const (
 
 func (m *manifest) encode() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%d\nstore %x\ngeneration %d\n", manifestMagic, FormatVersion, m.store, m.generation)
+	fmt.Fprintf(&b, "%s%d\nstore %x\ngeneration %d\n", manifestMagic, m.format, m.store, m.generation)
+	if m.format > 1 {
+		fmt.Fprintf(&b, "log sequence %d chain %08x position %d\n", m.start.sequence, m.start.chain, m.start.position)
+	}
+	for i := range m.spans {
+		m.spans[i].print(&b)
+	}
+	for _, h := range m.heads {
+		fmt.Fprintf(&b, "heads %d bytes %d streams %d\n", h.generation, h.size, h.streams)
+	}
+	for i := range m.holes {
+		m.holes[i].print(&b)
+	}
 	for _, s := range m.segments {
 		fmt.Fprintf(&b, "segment %d life %016x\n", s.id, s.life)
 	}
 	fmt.Fprintf(&b, "crc %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
 	return b.Bytes()
+}
+
+// print writes the hole's line.
+func (h *hole) print(b *bytes.Buffer) {
+	fmt.Fprintf(b, "hole from %d to %d file %s offset %d bytes %d stream %s version %d detail %s\n", h.from, h.to,
+		strconv.QuoteToASCII(h.lost.File), h.lost.Offset, h.lost.Length, strconv.QuoteToASCII(h.stream), h.lost.Version, strconv.QuoteToASCII(h.lost.Detail))
+}
+
+// scanHole is the inverse of print.
+func scanHole(line string) (h hole, err error) {
+	_, err = fmt.Sscanf(line, "hole from %d to %d file %q offset %d bytes %d stream %q version %d detail %q", &h.from, &h.to,
+		&h.lost.File, &h.lost.Offset, &h.lost.Length, &h.stream, &h.lost.Version, &h.lost.Detail)
+	h.lost.Stream, h.lost.Position, h.marked = h.stream, h.from, true
+	return h, err
 }
 
 // errNotOurs says that a file named MANIFEST is not papyra's.
@@ -65,7 +111,8 @@ func parseManifest(b []byte) (m manifest, err error) {
 	}
 	body, crc := b[:max(0, len(b)-len("crc 00000000\n"))], crc32.Checksum(b[:max(0, len(b)-len("crc 00000000\n"))], castagnoli)
 	sound := bytes.Equal(b[len(body):], fmt.Appendf(nil, "crc %08x\n", crc))
-	if v, err := strconv.ParseUint(digits, 10, 32); err == nil && v > FormatVersion {
+	v, err := strconv.ParseUint(digits, 10, 32)
+	if m.format = v; err == nil && v > FormatVersion {
 		doubt := ""
 		if !sound {
 			doubt = "; its checksum does not hold, so the file may also be damaged"
@@ -102,28 +149,100 @@ func (m *manifest) parse(lines []string) error {
 	if _, err := fmt.Sscanf(lines[2], "generation %d", &m.generation); err != nil {
 		return fmt.Errorf("line 3: %w", err)
 	}
-	last := uint64(0)
 	for i, line := range lines[3:] {
 		if line == "" {
 			continue
 		}
-		var s listed
-		if _, err := fmt.Sscanf(line, "segment %d life %x", &s.id, &s.life); err != nil || s.id <= last {
-			return fmt.Errorf("line %d: want a segment with an id above %d", i+4, last)
+		if err := m.parseLine(line); err != nil {
+			return fmt.Errorf("line %d: %w", i+4, err)
 		}
-		m.segments = append(m.segments, s)
-		last = s.id
 	}
 	return nil
 }
 
-// readManifest reads the manifest in dir. fs.ErrNotExist if there is none.
-func readManifest(dir disk.FS) (manifest, error) {
-	b, err := readWhole(dir, manifestName, manifestMost)
-	if err != nil {
-		return manifest{}, err
+// parseLine takes in one line after the first three. That they stand in their order is
+// checked by encoding them again.
+func (m *manifest) parseLine(line string) (err error) {
+	what, _, _ := strings.Cut(line, " ")
+	switch what {
+	case "log":
+		_, err = fmt.Sscanf(line, "log sequence %d chain %x position %d", &m.start.sequence, &m.start.chain, &m.start.position)
+	case "span":
+		var sp spanInfo
+		if err = sp.scan(line); err == nil && len(m.spans) > 0 && sp.first <= m.spans[len(m.spans)-1].last {
+			err = errors.New("a span that does not follow the one before it")
+		}
+		m.spans = append(m.spans, sp)
+	case "heads":
+		var h headsInfo
+		_, err = fmt.Sscanf(line, "heads %d bytes %d streams %d", &h.generation, &h.size, &h.streams)
+		m.heads = append(m.heads, h)
+	case "hole":
+		var h hole
+		h, err = scanHole(line)
+		m.holes = append(m.holes, h)
+	case "segment":
+		var s listed
+		if _, err = fmt.Sscanf(line, "segment %d life %x", &s.id, &s.life); err == nil && s.id <= m.newestID() {
+			err = fmt.Errorf("segment %d: want an id above %d", s.id, m.newestID())
+		}
+		m.segments = append(m.segments, s)
+	default:
+		err = errors.New("a line of an unknown kind")
 	}
-	return parseManifest(b)
+	return err
+}
+
+// newestID is the greatest id of a segment that is listed, or was before it was packed.
+func (m *manifest) newestID() uint64 {
+	if n := len(m.segments); n > 0 {
+		return m.segments[n-1].id
+	}
+	if n := len(m.spans); n > 0 {
+		return m.spans[n-1].last
+	}
+	return 0
+}
+
+// before returns the id before that of a listed segment, as its header has it.
+func (m *manifest) before(id uint64) (previous uint64) {
+	if n := len(m.spans); n > 0 {
+		previous = m.spans[n-1].last
+	}
+	for _, l := range m.segments {
+		if l.id == id {
+			break
+		}
+		previous = l.id
+	}
+	return previous
+}
+
+// clone returns a copy whose lists can be appended to and changed.
+func (m *manifest) clone() manifest {
+	c := *m
+	c.spans, c.heads = slices.Clone(m.spans), slices.Clone(m.heads)
+	c.holes, c.segments = slices.Clone(m.holes), slices.Clone(m.segments)
+	return c
+}
+
+// readManifest reads the manifest in dir. If it is damaged or missing and its copy is
+// sound, that is what counts, and rotten says what is wrong. fs.ErrNotExist if there is
+// neither.
+func readManifest(dir disk.FS) (m manifest, rotten, err error) {
+	b, err := readWhole(dir, manifestName, manifestMost)
+	if err == nil {
+		m, err = parseManifest(b)
+	}
+	if err == nil || errors.Is(err, backend.ErrFormat) {
+		return m, nil, err
+	}
+	if b, copyErr := readWhole(dir, copyName, manifestMost); copyErr == nil {
+		if m, copyErr = parseManifest(b); copyErr == nil {
+			return m, err, nil
+		}
+	}
+	return manifest{}, nil, err
 }
 
 // readWhole reads a file that has at most so many bytes.
@@ -160,6 +279,39 @@ func replaceIn(dir disk.FS, folder, name string, b []byte) (clean bool, err erro
 		_, err := f.WriteAt(b, 0)
 		return err
 	})
+}
+
+// putManifest replaces the manifest and its copy, durably, or leaves them as they are. On
+// a full disk the reserve makes room. clean says, of an error, that neither was touched.
+func (s *store) putManifest(m *manifest) (clean bool, err error) {
+	b := m.encode()
+	err = s.writeManifests(b)
+	if err != nil && noSpace(err) && s.dir.Remove(reserveName) == nil {
+		err = s.writeManifests(b)
+	}
+	if err != nil {
+		return true, err
+	}
+	return false, s.putNames(copyName, manifestName)
+}
+
+// writeManifests writes the manifest and its copy under their tmp names, durably but for
+// those.
+func (s *store) writeManifests(b []byte) error {
+	for _, name := range [...]string{manifestName, copyName} {
+		f, err := createNew(s.dir, name+tmpSuffix)
+		if err != nil {
+			return err
+		}
+		if _, err = f.WriteAt(b, 0); err == nil {
+			err = f.Sync()
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			_ = s.dir.Remove(name + tmpSuffix)
+			return err
+		}
+	}
+	return nil
 }
 
 // createNew creates a file to write to. What a crash left under the name goes; so does

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +20,12 @@ import (
 //	look     nothing is touched if it holds something else, or a newer format
 //	LOCK     unless read-only
 //	create   if there is no store
-//	MANIFEST and MARK, and the segments that the manifest lists
-//	walk     the whole log, to build the index and to find its end
+//	MANIFEST and MARK, and the files that the manifest lists
+//	walk     the log behind the spans, to build the tables of its segments and to find
+//	         its end
 //	settle   unless read-only or damaged: cut a torn tail, make the last group durable
 //	         again, mark
+//	seal     what is full, in the background
 //
 // A damaged store opens, for reading what is healthy; the startup check of package
 // backend decides whether that is wanted.
@@ -33,8 +36,7 @@ func openStore(ctx context.Context, o Options, open func(create bool) (disk.FS, 
 	}
 	s := &store{dir: dir, opts: o}
 	if err := s.open(ctx); err != nil {
-		s.marker.stop()
-		return nil, errors.Join(openError("open", err), s.release())
+		return nil, errors.Join(openError("open", err), s.quiet(false), s.release())
 	}
 	return s, nil
 }
@@ -60,6 +62,11 @@ func (s *store) open(ctx context.Context) error {
 	if s.opts.ReadOnly {
 		return s.openReading(ctx)
 	}
+	return s.start(ctx)
+}
+
+// start reads what the manifest lists, and makes it ready for appends.
+func (s *store) start(ctx context.Context) error {
 	ms, err := s.load()
 	if err == nil {
 		err = s.readLog(ctx, &ms)
@@ -68,6 +75,23 @@ func (s *store) open(ctx context.Context) error {
 		return err
 	}
 	return s.beginWriting(&ms)
+}
+
+// restart begins anew with what is on disk now, without letting go of the lock. Nothing
+// else uses the store.
+func (s *store) restart(ctx context.Context) error {
+	if err := errors.Join(s.quiet(false), s.closeFiles()); err != nil {
+		return err
+	}
+	s.poison.Store(nil)
+	s.proof, s.writer, s.findings, s.tail, s.damaged = proof{}, appender{}, nil, torn{}, false
+	s.preparer.spare, s.preparer.taken = nil, 0
+	s.marker.newest, s.marker.slot = mark{}, 0
+	s.marker.awake.Store(false)
+	if _, err := s.look(); err != nil {
+		return err
+	}
+	return s.start(ctx)
 }
 
 // openReading reads the store, as often as readTries if it seems damaged: another process
@@ -81,7 +105,7 @@ func (s *store) openReading(ctx context.Context) error {
 		if err != nil || !s.damaged || try == readTries {
 			return err
 		}
-		if err := s.closeSegments(); err != nil {
+		if err := s.closeFiles(); err != nil {
 			return err
 		}
 		if _, err := s.look(); err != nil {
@@ -107,10 +131,10 @@ func (s *store) look() (fresh bool, err error) {
 	}
 	segments, foreign := "", ""
 	for _, e := range entries {
-		switch _, isSegment := segmentID(e.Name); {
-		case e.Name == manifestName:
+		switch {
+		case e.Name == manifestName || e.Name == copyName:
 			return false, s.lookAtManifest(entries)
-		case isSegment:
+		case isPart(e.Name):
 			segments = e.Name
 		case !ours(e.Name):
 			foreign = e.Name
@@ -131,16 +155,17 @@ func (s *store) look() (fresh bool, err error) {
 
 // lookAtManifest reads the manifest before anything is touched.
 func (s *store) lookAtManifest(entries []disk.Entry) error {
-	m, err := readManifest(s.dir)
+	m, rotten, err := readManifest(s.dir)
 	if err == nil {
-		s.preparer.manifest = m
+		s.listed.Store(&m)
+		s.rotten = rotten
 		return nil
 	}
 	if !errors.Is(err, errNotOurs) && !oddFile(err) {
 		return err
 	}
 	for _, e := range entries {
-		if _, isSegment := segmentID(e.Name); isSegment || e.Name == markName {
+		if isPart(e.Name) || e.Name == markName {
 			return &backend.CorruptError{File: manifestName, Offset: 0, Detail: err.Error()}
 		}
 	}
@@ -150,21 +175,29 @@ func (s *store) lookAtManifest(entries []disk.Entry) error {
 	return fmt.Errorf("%w: the directory is not a papyra store: %s %v", backend.ErrFormat, manifestName, err)
 }
 
-// ours reports whether a name, of a file that is no segment, is one that a store uses,
+// isPart reports whether a name is of a file that holds records.
+func isPart(name string) bool {
+	_, isSegment := segmentID(name)
+	_, _, _, isSpan := parseSpanName(name)
+	return isSegment || isSpan
+}
+
+// ours reports whether a name, of a file that holds no records, is one that a store uses,
 // or at least does not mind.
 func ours(name string) bool {
 	switch name {
-	case lockName, manifestName, markName, quarantineDir, lostAndFound:
+	case lockName, manifestName, copyName, markName, reserveName, quarantineDir, lostAndFound:
 		return true
 	}
-	return isRubbish(name)
+	_, isHeads := headsGeneration(name)
+	return isHeads || isRubbish(name)
 }
 
 // isRubbish reports whether a name is of a file that a crash left unfinished.
 func isRubbish(name string) bool {
 	whole, tmp := strings.CutSuffix(name, tmpSuffix)
-	_, isSegment := segmentID(whole)
-	return tmp && (isSegment || whole == manifestName || whole == markName)
+	_, isHeads := headsGeneration(whole)
+	return tmp && (isPart(whole) || isHeads || whole == manifestName || whole == copyName || whole == markName || whole == reserveName)
 }
 
 // marked reports whether there is a mark, of whatever store, that says that groups were
@@ -189,69 +222,136 @@ func (s *store) createStore() error {
 	if _, err := replace(s.dir, markName, newMarkFile(mark{store: id, generation: 1})); err != nil {
 		return err
 	}
-	m := manifest{store: id, generation: 1}
-	if _, err := replace(s.dir, manifestName, m.encode()); err != nil {
-		return err
+	m := manifest{format: FormatVersion, store: id, generation: 1}
+	for _, name := range [...]string{manifestName, copyName} { // never a copy without what it is a copy of
+		if _, err := replace(s.dir, name, m.encode()); err != nil {
+			return err
+		}
 	}
-	s.preparer.manifest = m
+	s.listed.Store(&m)
 	return nil
 }
 
-// load reads MARK and opens the segments.
+// load reads MARK and opens what the manifest lists. What is missing is found, and is a
+// hole.
 func (s *store) load() (marks, error) {
-	m := &s.preparer.manifest
-	s.uuid, s.codec = m.store, codec.NewSeed(m.store)
+	m := s.listed.Load()
+	s.uuid, s.codec, s.findings, s.damaged = m.store, codec.NewSeed(m.store), nil, false
 	ms, err := readMarks(s.dir, s.uuid)
 	if err != nil {
 		return ms, err
 	}
+	entries, err := s.dir.ReadDir(".")
+	if err != nil {
+		return ms, err
+	}
+	sizes := map[string]int64{}
+	for _, e := range entries {
+		sizes[e.Name] = e.Size
+	}
+	v := &view{start: m.start, holes: m.holes}
+	for _, info := range m.spans {
+		sp := newSpan(s.dir, s.uuid, info)
+		v.spans = append(v.spans, sp)
+		s.loadPacked(v, sp, sizes)
+	}
+	for _, info := range m.heads {
+		h := newHeads(s.dir, s.uuid, info)
+		v.heads = append(v.heads, h)
+		s.loadHeads(h, sizes)
+	}
+	err = s.loadSegments(v, m)
+	s.install(v) // also with an error: what is open is to be closed
+	return ms, err
+}
+
+// loadPacked finds out whether a span is there.
+func (s *store) loadPacked(v *view, sp *span, sizes map[string]int64) {
+	size, there := sizes[sp.name]
+	detail := "the manifest lists it"
+	switch {
+	case there && size == sp.size:
+		if !s.opts.ReadOnly {
+			return
+		}
+		if _, _, err := sp.open(); err == nil { // now: a writer in another process may remove it
+			return
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			detail = err.Error()
+		}
+	case there:
+		detail = fmt.Sprintf("it has %d bytes, the manifest says %d", size, sp.size)
+	}
+	s.damaged = true
+	s.findings = append(s.findings, backend.Anomaly{Code: backend.MissingFile, Severity: backend.Damage, File: sp.name, Offset: -1, Position: sp.from, Detail: detail})
+}
+
+// loadHeads finds out whether a file of heads is there. Without it streams are looked for
+// in the spans.
+func (s *store) loadHeads(h *heads, sizes map[string]int64) {
+	if size, there := sizes[h.name]; !there || size != h.size {
+		s.findings = append(s.findings, backend.Anomaly{Code: backend.MissingFile, Severity: backend.Warning, File: h.name, Offset: -1,
+			Detail: "the manifest lists it, with another size or at all; recover makes it again from the spans"})
+	} else if s.opts.ReadOnly {
+		_, _ = h.open()
+	}
+}
+
+func (s *store) loadSegments(v *view, m *manifest) error {
 	flag := os.O_RDWR
 	if s.opts.ReadOnly {
 		flag = os.O_RDONLY
 	}
-	s.index = newIndex()
 	for _, l := range m.segments {
 		f, err := s.dir.Open(segmentName(l.id), flag)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !oddFile(err) {
-			return ms, fmt.Errorf("%s: %w", segmentName(l.id), err)
+			return fmt.Errorf("%s: %w", segmentName(l.id), err)
 		}
 		sg := newSegment(s.uuid, l, f)
 		if oddFile(err) {
 			sg.odd = err.Error()
 		}
-		s.index.segments = append(s.index.segments, sg)
+		v.segments = append(v.segments, sg)
 		if f != nil {
 			if sg.laid, err = f.Size(); err != nil {
-				return ms, unreadable(sg.name, 0, err)
+				return unreadable(sg.name, 0, err)
 			}
 		}
-	}
-	return ms, nil
-}
-
-// readLog walks the log.
-func (s *store) readLog(ctx context.Context, ms *marks) error {
-	s.findings = nil
-	w := s.walker(ctx, s.index.segments, ms)
-	w.report = func(a backend.Anomaly) { s.findings = append(s.findings, a) }
-	if err := w.run(); err != nil {
-		return err
-	}
-	s.index, s.tail, s.damaged = w.ix, w.tail, w.damaged
-	s.proof.mark = mark{store: s.uuid}
-	if w.last.sg != nil {
-		s.proof.segment, s.proof.life, s.proof.end = w.last.sg.id, w.last.sg.life, uint64(w.last.end)
-		s.proof.sequence, s.proof.chain, s.proof.last = w.last.sequence, w.last.crc, w.ix.last
-		s.proof.off, s.proof.ordinal = w.last.off, w.last.sg.ordinal
 	}
 	return nil
 }
 
-func (s *store) walker(ctx context.Context, segments []*segment, ms *marks) *walker {
-	w := newWalker(ctx, s.uuid, s.codec, segments)
+// readLog walks the log.
+func (s *store) readLog(ctx context.Context, ms *marks) error {
+	v := s.view
+	w := s.walker(ctx, v, v.segments, ms)
+	w.report = func(a backend.Anomaly) { s.findings = append(s.findings, a) }
+	if err := w.run(); err != nil {
+		return err
+	}
+	s.tail, s.damaged = w.tail, s.damaged || w.damaged
+	v.holes = append(slices.Clone(v.holes), w.holes...)
+	p := &s.proof
+	p.mark = mark{store: s.uuid, sequence: w.last.sequence, chain: w.last.crc, last: w.pos}
+	if sg := w.last.sg; sg != nil {
+		p.segment, p.life, p.end = sg.id, sg.life, uint64(w.last.end)
+		p.off, p.sg = w.last.off, sg
+	}
+	return nil
+}
+
+func (s *store) walker(ctx context.Context, v *view, segments []*segment, ms *marks) *walker {
+	w := newWalker(ctx, s.uuid, s.codec, v.start, segments)
 	w.beside = s.opts.ReadOnly
 	if ms.ok {
 		w.mark = &ms.newest
+	}
+	w.prior = func(name string) (backend.Version, error) {
+		h, err := v.standing(name)
+		if h.Unreadable() {
+			h.Version = 0
+		}
+		return h.Version, err
 	}
 	return w
 }
@@ -266,6 +366,12 @@ func (s *store) beginWriting(ms *marks) error {
 	}
 	for _, a := range stray {
 		s.damaged = s.damaged || a.Severity == backend.Damage
+	}
+	if s.rotten != nil { // opening rewrites nothing over the evidence
+		s.damaged = true
+	}
+	if s.tail.sg != nil && !ms.ok { // the mark would say whether it was acknowledged
+		s.damaged = true
 	}
 	if s.damaged {
 		return nil
@@ -291,6 +397,8 @@ func (s *store) beginWriting(ms *marks) error {
 		}
 		w.capacity = s.capacity()
 	}
+	s.reserve()
+	s.sealEarly()
 	return nil
 }
 
@@ -316,17 +424,26 @@ func (s *store) beginAppending() {
 	w := &s.writer
 	w.encoder.seed = s.codec
 	w.sequence, w.chain = s.proof.sequence, s.proof.chain
-	segments := s.index.segments
-	for _, sg := range segments {
-		w.bytes += sg.end
+	v := s.view
+	for _, sp := range v.spans {
+		w.bytes += sp.size
 	}
-	if len(segments) == 0 {
+	at := 0
+	for i, sg := range v.segments {
+		w.bytes += sg.end
+		if sg == s.proof.sg {
+			at = i
+		}
+	}
+	if len(v.segments) == 0 {
 		return
 	}
-	at := int(s.proof.ordinal)
-	w.active, w.capacity = segments[at], s.capacity()
-	if at+1 < len(segments) {
-		s.preparer.spare = segments[at+1]
+	for _, sg := range v.segments[:at] {
+		sg.full = true
+	}
+	w.active, w.capacity = v.segments[at], s.capacity()
+	if at+1 < len(v.segments) {
+		s.preparer.spare = v.segments[at+1]
 	}
 }
 
@@ -349,21 +466,18 @@ func (s *store) settle(ms *marks) error {
 // failed sync of the directory, the name MANIFEST may stand for the new file in memory
 // alone; groups in a segment that only the new one lists would be lost with it.
 func (s *store) rewriteManifest() error {
-	m := s.preparer.manifest
-	m.generation++
-	if _, err := replace(s.dir, manifestName, m.encode()); err != nil {
-		return err
-	}
-	s.preparer.manifest = m
-	return nil
+	s.manifests.Lock()
+	defer s.manifests.Unlock()
+	_, err := s.relist(func(*manifest) {})
+	return err
 }
 
 // rewriteLast writes the pages of the last group again, and syncs them.
 func (s *store) rewriteLast() error {
-	if s.proof.sequence == 0 {
+	sg := s.proof.sg
+	if sg == nil {
 		return nil
 	}
-	sg := s.index.segments[s.proof.ordinal]
 	from := s.proof.off &^ (pageSize - 1)
 	for at := from; at < sg.end; at += layMost {
 		b := make([]byte, min(sg.end-at, layMost))

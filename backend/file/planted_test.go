@@ -312,7 +312,7 @@ func backendUUID(t testing.TB, dir string) [16]byte {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	m, err := readManifest(d)
+	m, _, err := readManifest(d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +330,8 @@ func TestARecordOfAnotherStreamIsNeverHandedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.index.streams["mine"].numbered[0] = s.index.streams["theirs"].numbered[0]
+	streams := s.view.segments[0].table.streams
+	streams["mine"].numbered[0] = streams["theirs"].numbered[0]
 	for _, reverse := range []bool{false, true} {
 		var last error
 		for r, err := range s.Read(context.Background(), backend.Query{Stream: "mine", From: 1, To: 9, Reverse: reverse, Kinds: backend.AllKinds}) {

@@ -16,12 +16,13 @@ import (
 // bytes in the window, and the strings in the decoder.
 type reader struct {
 	s       *store
+	v       *view // pinned while something is read
 	ctx     context.Context
 	window  window
 	heads   window // for the headers and tables of groups that are larger than a step
 	decoder codec.Decoder
 	places  []place
-	sg      *segment // the last that was asked for
+	spots   []spot
 	record  backend.Record
 	left    int // records left to yield; -1: no limit
 }
@@ -34,10 +35,10 @@ const keepWindow = 1 << 20
 func (s *store) reader(ctx context.Context, limit int) *reader {
 	r := readers.Get().(*reader)
 	if r.s != s {
-		r.window, r.heads, r.sg = window{ix: s.index, buf: r.window.buf[:0]}, window{ix: s.index, buf: r.heads.buf[:0]}, nil
+		r.window, r.heads = window{mu: &s.mu, buf: r.window.buf[:0]}, window{mu: &s.mu, buf: r.heads.buf[:0]}
 		r.decoder.Seed = s.codec
 	}
-	r.s, r.ctx, r.left = s, ctx, -1
+	r.s, r.v, r.ctx, r.left = s, s.pin(), ctx, -1
 	if limit > 0 {
 		r.left = limit
 	}
@@ -45,18 +46,19 @@ func (s *store) reader(ctx context.Context, limit int) *reader {
 }
 
 func (r *reader) free() {
+	r.s.unpin(r.v)
 	if cap(r.window.buf) > keepWindow {
-		r.window = window{ix: r.s.index}
+		r.window = window{mu: &r.s.mu}
 	}
-	r.ctx, r.record = nil, backend.Record{}
+	r.v, r.ctx, r.record = nil, nil, backend.Record{}
 	readers.Put(r)
 }
 
 // errStop ends a read without an error: the loop was left, or the limit reached.
 var errStop = errors.New("stop")
 
-// Read yields what q asks for. It runs beside appends: what it reads is durable and
-// never changes.
+// Read yields what q asks for. It runs beside appends and packing: what it reads is
+// durable and never changes, and what it has pinned does not go away.
 func (s *store) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
 	return func(yield func(backend.Record, error) bool) {
 		r := s.reader(ctx, q.Limit)
@@ -72,20 +74,14 @@ func (r *reader) read(q backend.Query, yield func(backend.Record, error) bool) e
 	switch {
 	case q.From > q.To:
 		return nil
+	case q.Stream == "" && q.Reverse:
+		return r.logDown(q, yield)
 	case q.Stream == "":
 		return r.log(q, yield)
 	case q.Kinds == backend.KindSet(backend.Snapshot):
 		return r.snapshots(q, yield)
 	}
 	return r.stream(q, yield)
-}
-
-// yield reads the record at p and hands it on if it is of a kind that is asked for.
-func (r *reader) yield(q *backend.Query, p place, ahead int, yield func(backend.Record, error) bool) error {
-	if err := r.load(p, ahead); err != nil {
-		return err
-	}
-	return r.hand(q, yield)
 }
 
 // hand hands on the record that was read if it is of a kind that is asked for.
@@ -102,39 +98,33 @@ func (r *reader) hand(q *backend.Query, yield func(backend.Record, error) bool) 
 	return nil
 }
 
-// load reads the record at p into r.record, ahead bytes of its segment if they must be
+// load reads the record at p of a segment into r.record, ahead bytes if they must be
 // read anyway.
-func (r *reader) load(p place, ahead int) error {
-	r.record = backend.Record{Position: p.position}
+func (r *reader) load(sg *segment, p place, ahead int) error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	if p.segment == nowhere {
-		return r.s.index.lost(p.position)
+	if p.off == nowhere {
+		r.record = backend.Record{Position: p.position}
+		return r.v.holes.at(p.position)
 	}
-	sg, off := r.segment(p.segment), int64(p.off)
+	off := int64(p.off)
 	b, err := r.window.bytes(sg, off, leastRead, ahead)
 	if err != nil {
-		return corruptRecord(sg, off, 0, &r.record, err)
+		r.record = backend.Record{Position: p.position}
+		return corruptRecord(sg.name, off, 0, &r.record, err)
 	}
 	n, err := codec.Length(b)
 	if err == nil && n > len(b) {
 		if b, err = r.window.bytes(sg, off, n, ahead); err != nil {
-			return corruptRecord(sg, off, int64(n), &r.record, err)
+			r.record = backend.Record{Position: p.position}
+			return corruptRecord(sg.name, off, int64(n), &r.record, err)
 		}
 	}
 	if _, err = r.decoder.Decode(b, p.position, p.base, &r.record); err == nil || errors.Is(err, backend.ErrFormat) {
 		return err
 	}
-	return corruptRecord(sg, off, int64(n), &r.record, err)
-}
-
-// segment is index.segment without its lock, for the same one again and again.
-func (r *reader) segment(ordinal uint32) *segment {
-	if r.sg == nil || r.sg.ordinal != ordinal {
-		r.sg = r.s.index.segment(ordinal)
-	}
-	return r.sg
+	return corruptRecord(sg.name, off, int64(n), &r.record, err)
 }
 
 // leastRead is what is read for one record when its size is not known: most are
@@ -142,28 +132,50 @@ func (r *reader) segment(ordinal uint32) *segment {
 const leastRead = 1 << 10
 
 // corruptRecord is a record that failed its check, at its place.
-func corruptRecord(sg *segment, off, n int64, r *backend.Record, err error) error {
+func corruptRecord(file string, off, n int64, r *backend.Record, err error) error {
 	var ce *backend.CorruptError
 	if errors.As(err, &ce) { // could not be read at all
-		ce.Position = r.Position
+		if ce.Position == 0 {
+			ce.Position = r.Position
+		}
 		return ce
 	}
-	return &backend.CorruptError{File: sg.name, Offset: off, Length: n, Stream: r.Stream, Version: r.Version, Position: r.Position, Detail: err.Error()}
+	if errors.Is(err, backend.ErrFormat) {
+		return err
+	}
+	return &backend.CorruptError{File: file, Offset: off, Length: n, Stream: r.Stream, Version: r.Version, Position: r.Position, Detail: err.Error()}
 }
 
-// log reads the whole store, in position order.
+// log reads the whole store, in position order: the spans, then the log behind them.
 func (r *reader) log(q backend.Query, yield func(backend.Record, error) bool) error {
-	if q.Reverse {
-		return r.logDown(q, yield)
-	}
-	ix := r.s.index
 	next := q.From // the least position that was not dealt with
-	for i := ix.before(backend.Position(q.From)); ; i++ {
-		from, to, ok := ix.interval(i)
-		if !ok || uint64(from.position) > q.To {
+	for _, sp := range r.v.spans {
+		if uint64(sp.to) < q.From || sp.records == 0 {
+			continue
+		}
+		if uint64(sp.from) > q.To {
 			break
 		}
-		if err := r.walk(from, to); err != nil {
+		if err := r.logSpan(sp, &q, &next, yield); err != nil {
+			return err
+		}
+	}
+	for _, sg := range r.v.segments {
+		if err := r.logSegment(sg, &q, &next, yield); err != nil {
+			return err
+		}
+	}
+	return r.v.holes.between(backend.Position(next), r.upTo(q.To))
+}
+
+// logSegment reads a segment, in position order.
+func (r *reader) logSegment(sg *segment, q *backend.Query, next *uint64, yield func(backend.Record, error) bool) error {
+	for i := r.before(sg, backend.Position(q.From)); ; i++ {
+		from, to, ok := r.interval(sg, i)
+		if !ok || uint64(from.position) > q.To {
+			return nil
+		}
+		if err := r.walk(sg, from, to); err != nil {
 			return err
 		}
 		for _, p := range r.places {
@@ -173,28 +185,50 @@ func (r *reader) log(q backend.Query, yield func(backend.Record, error) bool) er
 			if uint64(p.position) > q.To {
 				break
 			}
-			if err := ix.hole(backend.Position(next), p.position); err != nil {
+			if err := r.v.holes.between(backend.Position(*next), p.position); err != nil {
 				return err
 			}
-			if err := r.yield(&q, p, readSize, yield); err != nil {
+			if err := r.load(sg, p, readSize); err != nil {
 				return err
 			}
-			next = uint64(p.position) + 1
+			if err := r.hand(q, yield); err != nil {
+				return err
+			}
+			*next = uint64(p.position) + 1
 		}
 	}
-	return ix.hole(backend.Position(next), ix.upTo(q.To))
 }
 
 // logDown is log backwards.
 func (r *reader) logDown(q backend.Query, yield func(backend.Record, error) bool) error {
-	ix := r.s.index
-	next := ix.upTo(q.To) // the greatest position that was not dealt with
-	for i := ix.before(backend.Position(q.To)); i >= 0; i-- {
-		from, to, ok := ix.interval(i)
-		if !ok {
+	next := r.upTo(q.To) // the greatest position that was not dealt with
+	for i := len(r.v.segments) - 1; i >= 0; i-- {
+		if err := r.logSegmentDown(r.v.segments[i], &q, &next, yield); err != nil {
+			return err
+		}
+	}
+	for i := len(r.v.spans) - 1; i >= 0; i-- {
+		sp := r.v.spans[i]
+		if uint64(sp.from) > q.To || sp.records == 0 {
+			continue
+		}
+		if uint64(sp.to) < q.From {
 			break
 		}
-		if err := r.walk(from, to); err != nil {
+		if err := r.logSpanDown(sp, &q, &next, yield); err != nil {
+			return err
+		}
+	}
+	return r.v.holes.between(backend.Position(q.From), next)
+}
+
+func (r *reader) logSegmentDown(sg *segment, q *backend.Query, next *backend.Position, yield func(backend.Record, error) bool) error {
+	for i := r.before(sg, backend.Position(q.To)); i >= 0; i-- {
+		from, to, ok := r.interval(sg, i)
+		if !ok {
+			return nil
+		}
+		if err := r.walk(sg, from, to); err != nil {
 			return err
 		}
 		for j := len(r.places) - 1; j >= 0; j-- {
@@ -203,28 +237,30 @@ func (r *reader) logDown(q backend.Query, yield func(backend.Record, error) bool
 				continue
 			}
 			if uint64(p.position) < q.From {
-				return ix.hole(backend.Position(q.From), next)
+				return nil
 			}
-			if err := ix.hole(p.position, next); err != nil {
+			if err := r.v.holes.between(p.position, *next); err != nil {
 				return err
 			}
-			if err := r.yield(&q, p, leastRead, yield); err != nil {
+			if err := r.load(sg, p, leastRead); err != nil {
 				return err
 			}
-			next = p.position - 1
+			if err := r.hand(q, yield); err != nil {
+				return err
+			}
+			*next = p.position - 1
 		}
 	}
-	return ix.hole(backend.Position(q.From), next)
+	return nil
 }
 
 // walk sets r.places to those of the records from a waypoint up to the next, or to the
 // end of its groups, and brings the records into the window.
-func (r *reader) walk(from, to waypoint) error {
+func (r *reader) walk(sg *segment, from, to waypoint) error {
 	r.places = r.places[:0]
-	sg := r.segment(from.segment)
 	n := min(int(from.end-from.off), keepWindow)
 	if _, err := r.window.bytes(sg, int64(from.off), n, max(n, readSize)); err != nil {
-		return corruptRecord(sg, int64(from.off), 0, &backend.Record{Position: from.position}, err)
+		return corruptRecord(sg.name, int64(from.off), 0, &backend.Record{Position: from.position}, err)
 	}
 	w, ahead := &r.window, readSize
 	if from.nth > 0 {
@@ -234,21 +270,26 @@ func (r *reader) walk(from, to waypoint) error {
 	for off := from.group; off < from.end; {
 		b, err := w.bytes(sg, int64(off), groupSize, ahead)
 		if err != nil {
-			return corruptRecord(sg, int64(off), 0, &backend.Record{Position: r.follows(from)}, err)
+			return corruptRecord(sg.name, int64(off), 0, &backend.Record{Position: r.follows(from)}, err)
+		}
+		if header := sg.mended[int64(off)]; header != nil {
+			b = header
 		}
 		g, ok := parseGroup(b, sg, int64(off))
 		if !ok || !g.known() {
 			return &backend.CorruptError{File: sg.name, Offset: int64(off), Length: groupSize, Position: r.follows(from), Detail: "the group's header is not what was written"}
 		}
 		upTo := g.records
-		if to.position > 0 && to.segment == from.segment && to.group == off {
+		if to.position > 0 && to.group == off {
 			upTo = to.nth
 		}
 		if nth == 0 {
 			at = off + groupSize + uint32(g.table())
 		}
-		if err := r.table(w, sg, &g, off, nth, upTo, at); err != nil {
-			return err
+		if g.kind == kindRecords {
+			if err := r.table(w, sg, &g, off, nth, upTo, at); err != nil {
+				return err
+			}
 		}
 		off, nth = off+g.length, 0
 	}
@@ -269,75 +310,46 @@ func (r *reader) table(w *window, sg *segment, g *group, off, nth, upTo, at uint
 	first := int64(off) + groupSize + int64(nth)*int64(entry)
 	b, err := w.bytes(sg, first, int(upTo-nth)*entry, 0)
 	if err != nil {
-		return corruptRecord(sg, first, 0, &backend.Record{Position: g.first}, err)
+		return corruptRecord(sg.name, first, 0, &backend.Record{Position: g.first}, err)
 	}
 	for i := nth; i < upTo && len(b) >= entry; i++ {
 		p := g.first + backend.Position(i)
 		if entry == sparseEntry {
 			p = g.first + backend.Position(binary.LittleEndian.Uint64(b[denseEntry:]))
 		}
-		r.places = append(r.places, place{p, g.base, sg.ordinal, at})
+		r.places = append(r.places, place{p, g.base, at})
 		at += binary.LittleEndian.Uint32(b)
 		b = b[entry:]
 	}
 	return nil
 }
 
-// before returns the last waypoint at or below p; 0 if all are above.
-func (ix *index) before(p backend.Position) int {
-	ix.mu.RLock()
-	defer ix.mu.RUnlock()
-	return max(0, sort.Search(len(ix.marks), func(i int) bool { return ix.marks[i].position > p })-1)
+// before returns the last waypoint of a segment at or below p; 0 if all are above.
+func (r *reader) before(sg *segment, p backend.Position) int {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	marks := sg.table.marks
+	return max(0, sort.Search(len(marks), func(i int) bool { return marks[i].position > p })-1)
 }
 
-// interval returns waypoint i, and the next; zero if there is none.
-func (ix *index) interval(i int) (from, to waypoint, ok bool) {
-	ix.mu.RLock()
-	defer ix.mu.RUnlock()
-	if i >= len(ix.marks) {
+// interval returns waypoint i of a segment, and the next; zero if there is none.
+func (r *reader) interval(sg *segment, i int) (from, to waypoint, ok bool) {
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	marks := sg.table.marks
+	if i >= len(marks) {
 		return from, to, false
 	}
-	if i+1 < len(ix.marks) {
-		to = ix.marks[i+1]
+	if i+1 < len(marks) {
+		to = marks[i+1]
 	}
-	return ix.marks[i], to, true
-}
-
-func (ix *index) segment(ordinal uint32) *segment {
-	ix.mu.RLock()
-	defer ix.mu.RUnlock()
-	return ix.segments[ordinal]
-}
-
-// hole returns the error of the oldest hole that has positions from one to another,
-// both inclusive.
-func (ix *index) hole(from, to backend.Position) error {
-	if len(ix.holes) == 0 { // they are all found before the first read
-		return nil
-	}
-	for i := range ix.holes {
-		if h := &ix.holes[i]; h.from <= to && h.to >= from {
-			lost := h.lost
-			return &lost
-		}
-	}
-	return nil
-}
-
-// lost returns the error of the hole at p.
-func (ix *index) lost(p backend.Position) error {
-	if err := ix.hole(p, p); err != nil {
-		return err
-	}
-	return &backend.CorruptError{Offset: -1, Position: p, Detail: "the record is lost"}
+	return marks[i], to, true
 }
 
 // upTo is the end of a read: past the last position if all there is was asked for, so
 // that a hole without a known end is met.
-func (ix *index) upTo(to uint64) backend.Position {
-	ix.mu.RLock()
-	defer ix.mu.RUnlock()
-	if backend.Position(to) >= ix.last {
+func (r *reader) upTo(to uint64) backend.Position {
+	if backend.Position(to) >= r.s.end().last {
 		return unbounded
 	}
 	return backend.Position(to)

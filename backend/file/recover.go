@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file/internal/disk"
@@ -83,33 +84,34 @@ func saveName(t torn, sum uint32) string {
 	return fmt.Sprintf("%08d-%d-%d-%08x.bytes", t.sg.id, t.from, t.to-t.from, sum)
 }
 
-// step is one thing that a recovery does.
-type step struct {
-	backend.RecoveryAction
-	do func() error
-}
-
 // Recover does, with mode Repair, what loses nothing: it cuts a torn tail, if opening
-// has not, and makes again what can be derived. A dry run says the same and does
-// nothing. Damage to the log is left as it is. It stops at the first step that fails;
-// run again, it goes on from there.
-func (s *store) Recover(_ context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
-	if plan.Mode != backend.Repair {
-		return stats, fmt.Errorf("%w: engine file does not recover with mode %v yet", backend.ErrUnsupported, plan.Mode)
-	}
-	to, folder := s.dir, quarantineDir
+// has not, and makes again what can be derived. With mode Quarantine it also gives up what
+// can't be read: the damaged bytes are saved, everything else is packed into new spans,
+// and a hole is marked in the manifest. A dry run says the same and does nothing. It stops
+// at the first step that fails; run again, it goes on from there.
+func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
+	s.reshape.Lock()
+	defer s.reshape.Unlock()
+	rc := &recovery{s: s, ctx: ctx, to: s.dir, folder: quarantineDir, v: s.pin()}
+	unpin := sync.OnceFunc(func() { s.unpin(rc.v) })
+	defer unpin()
 	if plan.QuarantineDir != "" && !plan.DryRun {
-		if to, err = disk.OpenDir(plan.QuarantineDir, true); err != nil {
+		if rc.to, err = disk.OpenDir(plan.QuarantineDir, true); err != nil {
 			return stats, openError("open the quarantine directory", err)
 		}
-		defer to.Close()
-		folder = "."
+		defer rc.to.Close()
+		rc.folder = "."
 	}
-	steps, err := s.repairs(to, folder)
+	if err = rc.look(); err == nil {
+		err = rc.repairs()
+	}
+	if err == nil && plan.Mode == backend.Quarantine {
+		err = rc.quarantine()
+	}
 	if err != nil {
 		return stats, openError("plan", err)
 	}
-	for _, st := range steps {
+	for _, st := range rc.steps {
 		if !plan.DryRun {
 			if err := st.do(); err != nil {
 				return stats, openError(st.Action+" "+st.File, err)
@@ -117,62 +119,123 @@ func (s *store) Recover(_ context.Context, plan backend.RecoveryPlan) (stats bac
 		}
 		stats.Actions = append(stats.Actions, st.RecoveryAction)
 	}
-	return stats, nil
+	if plan.DryRun || len(rc.steps) == 0 {
+		return stats, nil
+	}
+	unpin()
+	return stats, openError("open again", s.restart(ctx))
 }
 
-// repairs returns what is to be done.
-func (s *store) repairs(to disk.FS, folder string) (steps []step, err error) {
-	add := func(action, file string, off, n int64, saved, detail string, do func() error) {
-		steps = append(steps, step{backend.RecoveryAction{Action: action, File: file, Offset: off, Length: n, Saved: saved, Detail: detail}, do})
+// recovery is a store being recovered: what was found, and what is to be done.
+type recovery struct {
+	s      *store
+	ctx    context.Context
+	to     disk.FS // where damaged bytes go …
+	folder string  // … and in which folder of it
+	v      *view
+	ms     marks
+	walk   *walker
+	found  []backend.Anomaly // what the walk has found
+	steps  []step
+}
+
+// step is one thing that a recovery does.
+type step struct {
+	backend.RecoveryAction
+	do func() error
+}
+
+func (rc *recovery) add(action, file string, off, n int64, saved, detail string, do func() error) {
+	rc.steps = append(rc.steps, step{backend.RecoveryAction{Action: action, File: file, Offset: off, Length: n, Saved: saved, Detail: detail}, do})
+}
+
+// look walks the log as it is now.
+func (rc *recovery) look() (err error) {
+	s := rc.s
+	if rc.ms, err = readMarks(s.dir, s.uuid); err != nil {
+		return err
 	}
-	if t := s.tail; t.sg != nil {
-		add("cut", t.sg.name, t.from, t.to-t.from, folder, "the torn tail: saved, then zeroed", func() error { return s.cutTail(t, to, folder) })
+	segments, err := rc.v.copies()
+	if err != nil {
+		return err
 	}
-	for _, a := range s.findings {
-		sg := s.named(a.File)
+	rc.walk = s.walker(rc.ctx, rc.v, segments, &rc.ms)
+	rc.walk.report = func(a backend.Anomaly) { rc.found = append(rc.found, a) }
+	return rc.walk.run()
+}
+
+// repairs plans what loses nothing.
+func (rc *recovery) repairs() error {
+	s := rc.s
+	if s.rotten != nil || s.copyRotten() {
+		rc.add("rebuild", manifestName, 0, 0, "", "the manifest and its copy, from the one that is sound", s.rewriteManifest)
+	}
+	if t := rc.walk.tail; t.sg != nil {
+		rc.add("cut", t.sg.name, t.from, t.to-t.from, rc.folder, "the torn tail: saved, then zeroed", func() error {
+			s.counts.cut.Add(t.to - t.from)
+			return rc.saveAnd(t, func() error { return zeroOut(t) })
+		})
+	}
+	for _, a := range rc.found {
+		sg := rc.named(a.File)
 		switch {
 		case sg == nil:
 		case a.Code == backend.StrayBytes && a.Severity == backend.Warning:
 			t := torn{sg, a.Offset, a.Offset + a.Length}
-			add("cut", sg.name, a.Offset, a.Length, folder, "bytes where the log has left the segment: saved, then zeroed", func() error {
-				_, err := save(s.dir, t, to, folder)
-				return errors.Join(err, s.done(a, err, func() error { return zeroOut(t) }))
+			rc.add("cut", sg.name, a.Offset, a.Length, rc.folder, "bytes where the log has left the segment: saved, then zeroed", func() error {
+				return rc.saveAnd(t, func() error { return zeroOut(t) })
 			})
 		case a.Code == backend.BadHeader && a.Offset == 0 && a.Severity == backend.Warning:
-			add("rebuild", sg.name, 0, headerSize, "", "the segment's header, from the manifest", func() error {
-				return s.done(a, nil, func() error { return s.rewriteHeader(sg) })
-			})
+			rc.add("rebuild", sg.name, 0, headerSize, "", "the segment's header, from the manifest", func() error { return rc.rewriteHeader(sg) })
 		}
 	}
-	ms, err := readMarks(s.dir, s.uuid)
-	if err != nil {
-		return nil, err
+	for _, m := range rc.walk.mended {
+		rc.add("rebuild", m.sg.name, m.off, groupSize, rc.folder, "one byte of a group's header, from its checksum", func() error {
+			return rc.saveAnd(torn{m.sg, m.off, m.off + groupSize}, func() error {
+				if _, err := m.sg.file.WriteAt(m.header, m.off); err != nil {
+					return err
+				}
+				return m.sg.file.Sync()
+			})
+		})
 	}
-	if len(ms.found) > 0 && !(ms.ok && ms.newest.sequence > s.proof.sequence) {
-		add("rebuild", markName, 0, markSize, "", "the mark, at the end of the log", s.rebuildMark)
+	if len(rc.ms.found) > 0 && !(rc.ms.ok && rc.ms.newest.sequence > rc.walk.last.sequence) {
+		rc.add("rebuild", markName, 0, markSize, "", "the mark, at the end of the log", rc.rebuildMark)
 	}
-	return steps, s.tidy(add)
-}
-
-// done does f unless err says that the step before it failed, and forgets the finding.
-func (s *store) done(a backend.Anomaly, err error, f func() error) error {
-	if err != nil {
-		return nil
-	}
-	if err := f(); err != nil {
+	if err := rc.spans(false); err != nil {
 		return err
 	}
-	for i := range s.findings {
-		if s.findings[i] == a {
-			s.findings = append(s.findings[:i:i], s.findings[i+1:]...)
-			break
-		}
-	}
-	return nil
+	rc.heads()
+	return s.tidy(rc.add)
 }
 
-func (s *store) named(name string) *segment {
-	for _, sg := range s.index.segments {
+// saveAnd saves an extent, and then does something about it.
+func (rc *recovery) saveAnd(t torn, f func() error) error {
+	if _, err := save(rc.s.dir, t, rc.to, rc.folder); err != nil {
+		return err
+	}
+	return f()
+}
+
+// copyRotten reports whether the manifest's copy is not what it should be.
+func (s *store) copyRotten() bool {
+	if s.listed.Load().format < 2 {
+		return false
+	}
+	for _, name := range [...]string{manifestName, copyName} {
+		b, err := readWhole(s.dir, name, manifestMost)
+		if err != nil {
+			return true
+		}
+		if m, err := parseManifest(b); err != nil || m.generation != s.listed.Load().generation {
+			return true
+		}
+	}
+	return false
+}
+
+func (rc *recovery) named(name string) *segment {
+	for _, sg := range rc.walk.segments {
 		if sg.name == name && sg.file != nil {
 			return sg
 		}
@@ -182,11 +245,9 @@ func (s *store) named(name string) *segment {
 
 // rewriteHeader writes a segment's first page again: the manifest holds all that it
 // says.
-func (s *store) rewriteHeader(sg *segment) error {
-	h := segmentHeader{format: FormatVersion, store: s.uuid, id: sg.id, life: sg.life}
-	if sg.ordinal > 0 {
-		h.previous = s.index.segments[sg.ordinal-1].id
-	}
+func (rc *recovery) rewriteHeader(sg *segment) error {
+	s := rc.s
+	h := segmentHeader{format: FormatVersion, store: s.uuid, id: sg.id, life: sg.life, previous: s.listed.Load().before(sg.id)}
 	if _, err := sg.file.WriteAt(h.encode(), 0); err != nil {
 		return err
 	}
@@ -194,23 +255,18 @@ func (s *store) rewriteHeader(sg *segment) error {
 }
 
 // rebuildMark makes MARK anew, at the end of the log.
-func (s *store) rebuildMark() error {
-	m := &s.marker
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := s.end().mark
-	next.store, next.generation = s.uuid, m.newest.generation+1
-	if _, err := replace(s.dir, markName, newMarkFile(next)); err != nil {
-		return err
+func (rc *recovery) rebuildMark() error {
+	w, s := rc.walk, rc.s
+	m := mark{store: s.uuid, generation: max(rc.ms.newest.generation, s.marker.newest.generation) + 1, sequence: w.last.sequence, chain: w.last.crc, last: w.pos}
+	if w.last.sg != nil {
+		m.segment, m.life, m.end = w.last.sg.id, w.last.sg.life, uint64(w.last.end)
 	}
-	if m.file != nil {
-		if err := m.file.Close(); err != nil {
-			return err
-		}
-	}
-	var err error
-	m.file, err = s.dir.Open(markName, os.O_RDWR)
-	m.newest, m.slot = next, 0
+	return s.makeMark(m)
+}
+
+// makeMark replaces MARK.
+func (s *store) makeMark(m mark) error {
+	_, err := replace(s.dir, markName, newMarkFile(m))
 	return err
 }
 
@@ -221,9 +277,22 @@ func (s *store) tidy(add func(action, file string, off, n int64, saved, detail s
 	if err != nil {
 		return err
 	}
+	files := s.listed.Load().files()
 	for _, e := range entries {
-		_, isSegment := segmentID(e.Name)
+		if files[e.Name] {
+			continue
+		}
+		_, isHeads := headsGeneration(e.Name)
 		switch {
+		case isPart(e.Name) || isHeads:
+			severity, detail, err := s.unlisted(e.Name)
+			if err != nil {
+				return err
+			}
+			if severity == backend.Warning && e.Mode.IsRegular() {
+				saved := quarantineDir + "/" + e.Name
+				add("quarantine", e.Name, -1, 0, saved, detail+": moved, not changed", func() error { return s.moveAside(e.Name, saved) })
+			}
 		case isRubbish(e.Name):
 			add("remove", e.Name, -1, 0, "", "what a crash left of a file that was being written", func() error {
 				if err := s.dir.Remove(e.Name); !errors.Is(err, fs.ErrNotExist) { // a step before may have written the file itself anew
@@ -231,7 +300,7 @@ func (s *store) tidy(add func(action, file string, off, n int64, saved, detail s
 				}
 				return nil
 			})
-		case !isSegment && !ours(e.Name) && e.Mode.IsRegular():
+		case !ours(e.Name) && e.Mode.IsRegular():
 			saved := quarantineDir + "/" + e.Name
 			add("quarantine", e.Name, -1, 0, saved, "a file that is not the store's: moved, not changed", func() error { return s.moveAside(e.Name, saved) })
 		}

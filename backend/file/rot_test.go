@@ -30,7 +30,7 @@ var forwards = map[bool]string{false: "forwards", true: "backwards"}
 // streams, batches, a restored batch with gaps, snapshots.
 func smallStore(t *testing.T, f *faultfs.FS) truth {
 	t.Helper()
-	b := mustOpenMem(t, f, &Options{SegmentBytes: 8 << 10})
+	b := mustOpenMem(t, f, &Options{SegmentBytes: 8 << 10, keepLog: true})
 	ctx := context.Background()
 	for i := range 18 {
 		batch := backend.Batch{Stream: fmt.Sprintf("s%d", i%5), Expected: backend.Version(i / 5), ID: backend.BatchID{byte(i + 1)}}
@@ -244,7 +244,7 @@ func TestMissingSwappedAndTruncatedFilesAreNeverALie(t *testing.T) {
 		tr.damaged(t, extra, "a copy of "+a, true)
 	}
 	old := new(faultfs.FS) // a manifest from before the last segments
-	b := mustOpenMem(t, old, &Options{SegmentBytes: 8 << 10})
+	b := mustOpenMem(t, old, &Options{SegmentBytes: 8 << 10, keepLog: true})
 	appendOne(t, b, "s", "one")
 	early := slices.Clone(old.Bytes(manifestName))
 	for range 20 {
@@ -286,7 +286,7 @@ func TestAnUnreadablePageIsDamageAndNeverTorn(t *testing.T) {
 func TestWithoutAMarkDamageBelowTheLastGroupIsNeverCut(t *testing.T) {
 	f := new(faultfs.FS)
 	tr := smallStore(t, f)
-	m, err := readManifest(f)
+	m, _, err := readManifest(f)
 	if err != nil {
 		t.Fatal(err)
 	}

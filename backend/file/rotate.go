@@ -15,13 +15,12 @@ import (
 type preparer struct {
 	wait sync.WaitGroup
 
-	mu       sync.Mutex
-	running  bool     // a goroutine runs
-	began    int      // how often a segment was begun to be made …
-	ended    int      // … and how often that ended: between them there are files that no scan minds
-	spare    *segment // prepared and listed, without groups
-	manifest manifest // the newest that is durable
-	taken    uint64   // no new segment gets an id up to this: a stray file may have it
+	mu      sync.Mutex
+	running bool     // a goroutine runs
+	began   int      // how often a file of the store was begun to be made …
+	ended   int      // … and how often that ended: between them there are files that no scan minds
+	spare   *segment // prepared and listed, without groups
+	taken   uint64   // no new segment gets an id up to this: a stray file may have it
 }
 
 // room returns the segment that a group of n bytes goes to.
@@ -34,11 +33,23 @@ func (s *store) room(n int64) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.active != nil {
-		s.counts.rotations.Add(1)
-	}
-	w.active, w.capacity = next, s.capacity()
+	s.rotate(next)
 	return next, nil
+}
+
+// rotate makes next the segment that groups go to. The one before is full.
+func (s *store) rotate(next *segment) {
+	w := &s.writer
+	full := w.active
+	w.active, w.capacity = next, s.capacity()
+	if full == nil {
+		return
+	}
+	s.counts.rotations.Add(1)
+	s.mu.Lock()
+	full.full = true
+	s.mu.Unlock()
+	s.sealEarly()
 }
 
 // capacity is where a segment that begins now will be full.
@@ -90,33 +101,39 @@ func (s *store) takeSpare() (*segment, error) {
 func (s *store) prepare() (*segment, error) {
 	s.preparer.count(&s.preparer.began)
 	defer s.preparer.count(&s.preparer.ended)
-	next := s.preparer.manifest
-	l, previous := listed{life: newLife()}, uint64(0)
-	if n := len(next.segments); n > 0 {
-		previous = next.segments[n-1].id
-	}
-	l.id = max(previous, s.preparer.taken) + 1
-	next.generation++
-	next.segments = append(next.segments[:len(next.segments):len(next.segments)], l)
+	s.manifests.Lock()
+	defer s.manifests.Unlock()
+	now := s.listed.Load()
+	previous := now.newestID()
+	l := listed{id: s.nextID(), life: newLife()}
 	sg := newSegment(s.uuid, l, nil)
 	if err := s.create(sg, previous); err != nil {
 		return nil, err
 	}
-	if clean, err := replace(s.dir, manifestName, next.encode()); err != nil {
+	clean, err := s.relist(func(m *manifest) { m.segments = append(m.segments, l) })
+	if err != nil {
 		err = errors.Join(err, sg.file.Close())
 		if clean {
 			err = errors.Join(err, s.dir.Remove(sg.name))
 		}
 		return nil, s.prepareError(clean, manifestName, err)
 	}
-	s.preparer.mu.Lock()
-	s.preparer.manifest = next
-	s.preparer.mu.Unlock()
-	s.index.mu.Lock()
-	defer s.index.mu.Unlock()
-	sg.ordinal = uint32(len(s.index.segments))
-	s.index.segments = append(s.index.segments, sg)
+	s.change(func(v *view) { v.segments = append(v.segments, sg) })
 	return sg, nil
+}
+
+// relist makes the manifest that f changes durable. The caller holds store.manifests.
+// clean says, of an error, that the manifest from before still stands.
+func (s *store) relist(f func(*manifest)) (clean bool, err error) {
+	next := s.listed.Load().clone()
+	f(&next)
+	next.format = FormatVersion
+	next.generation++
+	if clean, err := s.putManifest(&next); err != nil {
+		return clean, err
+	}
+	s.listed.Store(&next)
+	return true, nil
 }
 
 func (p *preparer) count(n *int) {

@@ -28,6 +28,8 @@ type scan struct {
 	ctx      context.Context
 	yield    func(backend.Anomaly, error) bool
 	progress func(done, total int64)
+	done     int64 // bytes of what is finished
+	total    int64
 	stopped  bool
 }
 
@@ -43,6 +45,7 @@ func (sc *scan) run(depth backend.ScanDepth) {
 	if err == nil {
 		ms, err = sc.files()
 	}
+	sc.holes()
 	if err == nil && depth == backend.Full {
 		err = sc.log(&ms)
 	} else if err == nil {
@@ -55,6 +58,14 @@ func (sc *scan) run(depth backend.ScanDepth) {
 			err = openError("scan", err)
 		}
 		sc.yield(backend.Anomaly{}, err)
+	}
+}
+
+// holes reports what quarantine has given up.
+func (sc *scan) holes() {
+	for _, h := range sc.s.listed.Load().holes {
+		sc.report(backend.Anomaly{Code: backend.MarkedHole, Severity: backend.Notice, File: h.lost.File, Offset: h.lost.Offset, Length: h.lost.Length,
+			Stream: h.stream, Version: h.lost.Version, Position: h.from, Detail: h.lost.Detail})
 	}
 }
 
@@ -85,29 +96,27 @@ func (s *store) strays() (found []backend.Anomaly, err error) {
 			Detail: fmt.Sprintf("others than the owner may put files into the directory, and take them away: mode %v", mode)})
 	}
 	preparing := s.preparer.since(began)
-	listed := map[string]bool{}
-	for _, l := range s.currentManifest().segments {
-		listed[segmentName(l.id)] = true
-	}
+	listed := s.listed.Load().files()
 	for _, e := range entries {
 		add := func(code backend.AnomalyCode, severity backend.Severity, detail string) {
 			found = append(found, backend.Anomaly{Code: code, Severity: severity, File: e.Name, Offset: -1, Detail: detail})
 		}
 		id, isSegment := segmentID(e.Name)
+		_, isHeads := headsGeneration(e.Name)
+		known := isPart(e.Name) || isHeads
 		switch {
-		case isRubbish(e.Name) && preparing: // this handle's own
+		case preparing && (isRubbish(e.Name) || known && !listed[e.Name] && (!isSegment || id == s.nextID())): // this handle's own
 		case isRubbish(e.Name):
 			add(backend.StrayFile, backend.Notice, "what a crash left of a file that was being written")
-		case isSegment && !listed[e.Name] && preparing:
-		case isSegment && !listed[e.Name]:
-			severity, detail, err := s.unlisted(id, e.Name)
+		case known && !listed[e.Name]:
+			severity, detail, err := s.unlisted(e.Name)
 			if err != nil {
 				return found, err
 			}
-			if detail != "" {
+			if detail != "" && !(severity == backend.Notice && s.removes(e.Name)) {
 				add(backend.StrayFile, severity, detail)
 			}
-		case !isSegment && !ours(e.Name):
+		case !known && !ours(e.Name):
 			add(backend.StrayFile, backend.Notice, "not a file of the store; it is left alone")
 		}
 		if e.Mode.Perm()&0o077 != 0 && e.Name != lostAndFound {
@@ -121,16 +130,82 @@ func (s *store) strays() (found []backend.Anomaly, err error) {
 	return found, nil
 }
 
-// currentManifest is the newest that this handle knows.
-func (s *store) currentManifest() manifest {
-	s.preparer.mu.Lock()
-	defer s.preparer.mu.Unlock()
-	return s.preparer.manifest
+// nextID is the id that the next segment gets.
+func (s *store) nextID() uint64 { return max(s.listed.Load().newestID(), s.preparer.taken) + 1 }
+
+// removes reports whether a file that nothing lists is one that this handle is about to
+// remove, once nobody reads it: opening has removed all others.
+func (s *store) removes(name string) bool {
+	id, isSegment := segmentID(name)
+	return !s.opts.ReadOnly && (!isSegment || s.listed.Load().covers(id))
 }
 
-// unlisted judges a segment that the manifest does not list. One that was prepared when
-// a crash came holds no groups. One with groups means that the manifest is an old one.
-func (s *store) unlisted(id uint64, name string) (severity backend.Severity, detail string, err error) {
+// files returns the names of all files that the manifest lists.
+func (m *manifest) files() map[string]bool {
+	names := map[string]bool{}
+	for i := range m.spans {
+		sp := &m.spans[i]
+		names[spanName(sp.first, sp.last, sp.generation)] = true
+	}
+	for _, h := range m.heads {
+		names[headsName(h.generation)] = true
+	}
+	for _, l := range m.segments {
+		names[segmentName(l.id)] = true
+	}
+	return names
+}
+
+// unlisted judges a file that the manifest does not list. A segment that was prepared when
+// a crash came holds no groups. One with groups means that the manifest is an old one,
+// unless a span has taken its place. What a packing that a crash ended has left, or was
+// about to replace, holds nothing that is not elsewhere.
+func (s *store) unlisted(name string) (severity backend.Severity, detail string, err error) {
+	m := s.listed.Load()
+	if s.opts.ReadOnly { // beside a writer, which may have changed it since
+		if now, _, err := readManifest(s.dir); err == nil {
+			m = &now
+		}
+	}
+	if m.files()[name] {
+		return 0, "", nil
+	}
+	if gen, ok := headsGeneration(name); ok {
+		return m.leftover(gen, "heads that nothing lists: what a crash left")
+	}
+	if first, last, gen, ok := parseSpanName(name); ok {
+		if m.newestID() < last {
+			return backend.Damage, "a span of segments that the manifest does not know: the manifest is an old one", nil
+		}
+		_ = first
+		return m.leftover(gen, "a span that nothing lists: what a crash left")
+	}
+	id, _ := segmentID(name)
+	if m.covers(id) {
+		return backend.Notice, "a segment that was packed into a span: a crash kept it from being removed", nil
+	}
+	return s.unlistedSegment(m, id, name)
+}
+
+// leftover judges a file of a generation.
+func (m *manifest) leftover(generation uint64, detail string) (backend.Severity, string, error) {
+	if generation > m.generation+1 {
+		return backend.Damage, "it goes with a newer manifest: the manifest is an old one", nil
+	}
+	return backend.Notice, detail, nil
+}
+
+// covers reports whether a span has taken the place of a segment.
+func (m *manifest) covers(id uint64) bool {
+	for i := range m.spans {
+		if m.spans[i].first <= id && id <= m.spans[i].last {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *store) unlistedSegment(m *manifest, id uint64, name string) (severity backend.Severity, detail string, err error) {
 	h, empty, err := s.prepared(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -138,29 +213,11 @@ func (s *store) unlisted(id uint64, name string) (severity backend.Severity, det
 	case err != nil:
 		return 0, "", err
 	case h.store == s.uuid && h.id == id && empty:
-		if m := s.currentManifest(); m.lists(id) { // since
-			return 0, "", nil
-		}
 		return backend.Notice, "a segment that was being prepared: without groups, not listed", nil
-	case h.store == s.uuid && h.id == id && !s.opts.ReadOnly:
+	case h.store == s.uuid && h.id == id:
 		return backend.Damage, "a segment with groups that the manifest does not list: the manifest is an old one", nil
-	case h.store == s.uuid && h.id == id: // read-only beside a writer, which may have listed it since
-		m, err := readManifest(s.dir)
-		if err == nil && m.lists(id) {
-			return 0, "", nil
-		}
-		return backend.Damage, "a segment with groups that the manifest does not list: the manifest is an old one", err
 	}
 	return backend.Warning, "a segment that is not of this store, or not of this name", nil
-}
-
-func (m *manifest) lists(id uint64) bool {
-	for _, l := range m.segments {
-		if l.id == id {
-			return true
-		}
-	}
-	return false
 }
 
 // prepared reads an unlisted segment's header, and whether nothing follows it.
@@ -209,16 +266,24 @@ func zeroFrom(f disk.File, name string, off int64) (bool, error) {
 	return size <= maxSegment, nil
 }
 
-// removeRubbish removes what a crash left unfinished, and notes which ids are taken.
+// removeRubbish removes what a crash left unfinished, or kept from being removed, and
+// notes which ids are taken.
 func (s *store) removeRubbish() error {
 	entries, err := s.dir.ReadDir(".")
 	if err != nil {
 		return err
 	}
+	m := s.listed.Load()
+	files := m.files()
 	for _, e := range entries {
 		id, isSegment := segmentID(e.Name)
+		_, isHeads := headsGeneration(e.Name)
 		gone := isRubbish(e.Name)
-		if isSegment && !s.preparer.manifest.lists(id) {
+		switch {
+		case files[e.Name]:
+		case isSegment && m.covers(id), isHeads, isPart(e.Name) && !isSegment:
+			gone = true
+		case isSegment:
 			h, empty, err := s.prepared(e.Name)
 			if err != nil {
 				return err
@@ -239,15 +304,26 @@ func (s *store) removeRubbish() error {
 // files checks MANIFEST and MARK.
 func (sc *scan) files() (marks, error) {
 	s := sc.s
-	least := s.currentManifest().generation // what is on disk by now is this or newer
-	m, err := readManifest(s.dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		sc.report(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Damage, File: manifestName, Offset: -1, Detail: "it has gone since the store was opened"})
-	case err != nil:
-		sc.report(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Damage, File: manifestName, Offset: 0, Detail: err.Error()})
-	case m.store != s.uuid || m.generation < least:
-		sc.report(backend.Anomaly{Code: backend.WrongStore, Severity: backend.Damage, File: manifestName, Offset: 0, Detail: "not the manifest that was last written"})
+	least := s.listed.Load().generation // what is on disk by now is this or newer
+	for _, name := range [...]string{manifestName, copyName} {
+		b, err := readWhole(s.dir, name, manifestMost)
+		var m manifest
+		if err == nil {
+			m, err = parseManifest(b)
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && name == copyName && s.listed.Load().format < 2: // older stores have none
+		case errors.Is(err, fs.ErrNotExist):
+			sc.report(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Warning, File: name, Offset: -1, Detail: "it has gone; recover makes it again"})
+		case err != nil:
+			sc.report(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Warning, File: name, Offset: 0, Detail: err.Error() + "; recover makes it again"})
+		case m.store != s.uuid || m.generation < least:
+			severity := backend.Damage
+			if name == copyName {
+				severity = backend.Notice // a crash before it was replaced, too
+			}
+			sc.report(backend.Anomaly{Code: backend.WrongStore, Severity: severity, File: name, Offset: 0, Detail: "not the manifest that was last written"})
+		}
 	}
 	ms, err := readMarks(s.dir, s.uuid)
 	if err != nil {
@@ -273,12 +349,14 @@ func (sc *scan) quick() error {
 	for _, a := range s.findings {
 		report(a)
 	}
+	v := s.pin()
+	defer s.unpin(v)
 	end := s.end()
-	segments, err := s.segments()
+	segments, err := v.copies()
 	if err != nil {
 		return err
 	}
-	w := newWalker(sc.ctx, s.uuid, s.codec, segments)
+	w := newWalker(sc.ctx, s.uuid, s.codec, v.start, segments)
 	w.report = report
 	for i, sg := range segments {
 		if err := context.Cause(sc.ctx); err != nil {
@@ -287,11 +365,11 @@ func (sc *scan) quick() error {
 		if w.header(i, sg); w.err != nil {
 			return w.err
 		}
-	}
-	if end.sequence > 0 && !s.damaged {
-		at := cursor{segments[end.ordinal], end.off}
-		if g, st := w.look(at); st != whole || g.sequence != end.sequence || g.crc != end.chain {
-			w.damage(backend.BadChecksum, at.sg, at.off, int64(end.end)-at.off, "the last group is not what was written")
+		if !s.damaged && end.sg == v.segments[i] {
+			at := cursor{sg, end.off}
+			if g, st := w.look(at); st != whole || g.sequence != end.sequence || g.crc != end.chain {
+				w.damage(backend.BadChecksum, sg, at.off, int64(end.end)-at.off, "the last group is not what was written")
+			}
 		}
 	}
 	return w.err
@@ -301,44 +379,96 @@ func (sc *scan) quick() error {
 // goes as far as the log went when the scan began.
 func (sc *scan) log(ms *marks) error {
 	s := sc.s
+	v := s.pin()
+	defer s.unpin(v)
 	end := s.end()
-	segments, err := s.segments()
+	segments, err := v.copies()
 	if err != nil {
 		return err
 	}
-	w := s.walker(sc.ctx, segments, ms)
+	w := s.walker(sc.ctx, v, segments, ms)
 	w.report = sc.report
-	if sc.progress != nil {
-		w.progress = sc.progress
+	sc.total = w.total
+	for _, sp := range v.spans {
+		sc.total += sp.size
 	}
+	w.progress = func(done, _ int64) { sc.tell(done) }
 	if !s.damaged {
-		w.limit = place{segment: end.ordinal, off: uint32(max(end.end, headerSize))}
+		w.limit = cursor{off: -1} // nothing of the log is left to walk
+		for i, sg := range v.segments {
+			if sg == end.sg {
+				w.limit = cursor{segments[i], int64(max(end.end, headerSize))}
+			}
+		}
 		for _, a := range s.findings {
 			if a.Code == backend.TornTail {
 				defer sc.report(a)
 			}
 		}
 	}
-	if err := w.run(); err != nil || sc.stopped {
+	if err := sc.spans(v); err != nil || sc.stopped {
 		return err
 	}
-	sc.heads(w.ix, end.last)
+	if w.limit.off >= 0 {
+		if err := w.run(); err != nil || sc.stopped {
+			return err
+		}
+		sc.tables(v, segments, end.last)
+	}
+	return sc.streams(v)
+}
+
+// tell tells of progress, beyond the spans that are done.
+func (sc *scan) tell(done int64) {
+	if sc.progress != nil {
+		sc.progress(sc.done+done, max(sc.total, sc.done+done))
+	}
+}
+
+// spans reads and checks all spans.
+func (sc *scan) spans(v *view) error {
+	for _, sp := range v.spans {
+		if err := context.Cause(sc.ctx); err != nil {
+			return err
+		}
+		_ = sp.verify(sc.ctx, sc.s.codec, sc.report) // what it finds is reported
+		if err := context.Cause(sc.ctx); err != nil || sc.stopped {
+			return err
+		}
+		sc.tell(sp.size)
+		sc.done += sp.size
+	}
+	for _, h := range v.heads {
+		t, err := h.open()
+		if err == nil {
+			err = t.Check(nil)
+		}
+		if err != nil {
+			ce, _ := corruptBlock(h.name, 0, err).(*backend.CorruptError)
+			sc.report(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Warning, File: h.name, Offset: ce.Offset, Length: ce.Length, Detail: ce.Detail + "; recover makes it again"})
+		}
+	}
 	return nil
 }
 
-// heads compares the heads that follow from the records, up to a position, with those
-// that are in use.
-func (sc *scan) heads(ix *index, last backend.Position) {
-	for _, name := range ix.names {
-		if sc.stopped {
-			return
+// tables compares where streams stand behind each segment, up to a position, with what is
+// in use.
+func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
+	for i, sg := range walked {
+		for _, name := range sg.table.names {
+			if sc.stopped {
+				return
+			}
+			was, st := sg.table.streams[name], sc.s.stream(v.segments[i], name)
+			if st != nil && (st.last > last || st.version == was.version && st.epoch == was.epoch && st.floor == was.floor) {
+				continue
+			}
+			version := backend.Version(0)
+			if st != nil {
+				version = st.version
+			}
+			sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Damage, File: sg.name, Offset: -1, Stream: name, Version: was.version, Position: was.last,
+				Detail: fmt.Sprintf("the records say version %d, in use is %d", was.version, version)})
 		}
-		was := ix.streams[name]
-		st, ok := sc.s.index.view(name)
-		if ok && (st.last > last || st.head == was.head) {
-			continue
-		}
-		sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Damage, Offset: -1, Stream: name, Version: was.head.Version, Position: was.last,
-			Detail: fmt.Sprintf("the records say version %d, in use is %d", was.head.Version, st.head.Version)})
 	}
 }

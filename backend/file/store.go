@@ -1,10 +1,10 @@
 package file
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/papyra-go/papyra/backend"
@@ -13,38 +13,50 @@ import (
 )
 
 // store is one open store: a backend.LogDriver.
+//
+// What it holds stands in a view: spans, and behind them the log. Locks are taken in the
+// order reshape, writing, manifests, mu.
 type store struct {
 	dir      disk.FS
 	lock     io.Closer // nil if read-only
 	opts     Options
 	uuid     [16]byte
 	codec    codec.Seed
-	index    *index
-	findings []backend.Anomaly // what the walk at opening found wrong with the log
+	findings []backend.Anomaly // what opening found wrong
 	tail     torn              // what stands above the end and was not cut: read-only, or damaged
 	damaged  bool              // something is lost: no appends
 	poison   atomic.Pointer[error]
 	counts   counts
 
+	reshape   sync.Mutex               // held while segments and spans are packed
+	writing   sync.Mutex               // held while a group is written
+	manifests sync.Mutex               // held while a manifest is made, and the view that goes with it
+	listed    atomic.Pointer[manifest] // the newest that is durable
+	rotten    error                    // why MANIFEST does not count but its copy; nil if it does
+
+	mu    sync.RWMutex // guards what follows, and tables and ends of segments
+	view  *view
+	proof proof // the end of the durable log
+
 	writer   appender
 	preparer preparer
+	sealer   sealer
 	marker   marker
-
-	// proof is the end of the durable log. Guarded by index.mu.
-	proof proof
+	unfolds  unfolds
 }
 
 // proof is what a mark says, and where the last group begins.
 type proof struct {
 	mark
-	off     int64
-	ordinal uint32
-	at      int64 // when it was, in nanoseconds since 1970
+	sg  *segment // nil if it was packed before the store was opened
+	off int64
+	at  int64 // when it was, in nanoseconds since 1970
 }
 
 // counts are the engine's own figures.
 type counts struct {
-	syncs, laid, marks, markErrors, rotations, cut atomic.Int64
+	syncs, laid, marks, markErrors, rotations, cut      atomic.Int64
+	packs, packed, packErrors, compactions, closeErrors atomic.Int64
 }
 
 // setPoison makes all further appends fail with why. The first reason stays.
@@ -70,85 +82,98 @@ func (s *store) mayAppend() error {
 func (s *store) Info() backend.Info {
 	return backend.Info{
 		Engine:       "file",
-		Capabilities: backend.Capabilities{Durable: true, Repair: true},
+		Capabilities: backend.Capabilities{Durable: true, Repair: true, Quarantine: true, Compact: true, CompactBeside: true},
 		Stats:        s.stats(),
 	}
 }
 
 func (s *store) stats() []backend.Stat {
-	s.index.mu.RLock()
-	segments, streams, records := len(s.index.segments), len(s.index.streams), s.index.records
-	bytes := int64(0)
-	for _, sg := range s.index.segments {
-		bytes += sg.end
+	v := s.pin()
+	defer s.unpin(v)
+	var spanBytes, spanRecords, headsBytes, logBytes, logRecords int64
+	for _, sp := range v.spans {
+		spanBytes += sp.size
+		spanRecords += int64(sp.records)
 	}
-	s.index.mu.RUnlock()
+	for _, h := range v.heads {
+		headsBytes += h.size
+	}
+	s.mu.RLock()
+	for _, sg := range v.segments {
+		logBytes += sg.end
+		logRecords += sg.table.records
+	}
+	s.mu.RUnlock()
 	return []backend.Stat{
-		{Name: "segments", Unit: "{segment}", Help: "Files of the log, with the one that is prepared.", Value: int64(segments)},
-		{Name: "log_bytes", Unit: "By", Help: "Bytes of the log, without zeros laid ahead.", Value: bytes},
-		{Name: "streams", Unit: "{stream}", Help: "Streams in the store.", Value: int64(streams)},
-		{Name: "records", Unit: "{record}", Help: "Records in the store.", Value: records},
+		{Name: "segments", Unit: "{segment}", Help: "Files of the log that are not packed yet, with the one that is prepared.", Value: int64(len(v.segments))},
+		{Name: "log_bytes", Unit: "By", Help: "Bytes of the log that is not packed yet, without zeros laid ahead.", Value: logBytes},
+		{Name: "spans", Unit: "{span}", Help: "Files of packed records.", Value: int64(len(v.spans))},
+		{Name: "span_bytes", Unit: "By", Help: "Bytes of the spans.", Value: spanBytes},
+		{Name: "heads", Unit: "{file}", Help: "Files that say where streams stand.", Value: int64(len(v.heads))},
+		{Name: "heads_bytes", Unit: "By", Help: "Bytes of these.", Value: headsBytes},
+		{Name: "records", Unit: "{record}", Help: "Records in the store, with those below a cut that were not removed yet.", Value: spanRecords + logRecords},
+		{Name: "holes", Unit: "{hole}", Help: "Places whose records are lost.", Value: int64(len(v.holes))},
 		{Name: "syncs", Unit: "{sync}", Help: "Groups made durable by this handle, one sync each.", Value: s.counts.syncs.Load()},
 		{Name: "laid_bytes", Unit: "By", Help: "Zeros laid ahead by this handle.", Value: s.counts.laid.Load()},
 		{Name: "rotations", Unit: "{segment}", Help: "Segments that this handle has filled.", Value: s.counts.rotations.Load()},
+		{Name: "packs", Unit: "{span}", Help: "Spans that this handle has made.", Value: s.counts.packs.Load()},
+		{Name: "packed_bytes", Unit: "By", Help: "Bytes of these.", Value: s.counts.packed.Load()},
+		{Name: "pack_errors", Unit: "{error}", Help: "Attempts to pack segments that failed: they stay in the log.", Value: s.counts.packErrors.Load()},
 		{Name: "marks", Unit: "{mark}", Help: "Marks written by this handle.", Value: s.counts.marks.Load()},
 		{Name: "mark_errors", Unit: "{error}", Help: "Marks that could not be written: the log is not affected.", Value: s.counts.markErrors.Load()},
+		{Name: "close_errors", Unit: "{error}", Help: "Files that could not be closed or removed once nobody needed them.", Value: s.counts.closeErrors.Load()},
 		{Name: "torn_bytes", Unit: "By", Help: "Bytes of a torn tail that opening or recovering this handle has cut.", Value: s.counts.cut.Load()},
 	}
-}
-
-// Compact is not claimed.
-func (s *store) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
-	return backend.CompactionStats{}, fmt.Errorf("%w: engine file does not compact yet", backend.ErrUnsupported)
 }
 
 // Close waits for what runs in the background, marks the store as cleanly closed, and
 // lets the next handle in.
 func (s *store) Close() error {
+	err := s.quiet(true)
+	return errors.Join(err, s.release())
+}
+
+// quiet ends what runs in the background, and marks the end of the log.
+func (s *store) quiet(clean bool) (err error) {
+	s.sealer.stop()
 	s.preparer.wait.Wait()
 	s.marker.stop()
-	var err error
-	if s.mayAppend() == nil {
-		err = s.writeMark(true)
+	if s.mayAppend() == nil && s.view != nil {
+		err = s.writeMark(clean)
 	}
-	return errors.Join(err, s.release())
+	return err
 }
 
 // release closes all files, the lock last.
 func (s *store) release() error {
-	errs := []error{s.closeSegments()}
-	if s.marker.file != nil {
-		errs = append(errs, s.marker.file.Close())
-	}
+	errs := []error{s.closeFiles()}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
 	return openError("close", errors.Join(append(errs, s.dir.Close())...))
 }
 
-func (s *store) closeSegments() error {
-	if s.index == nil {
-		return nil
+// closeFiles closes what is open inside the directory.
+func (s *store) closeFiles() (err error) {
+	s.unfolds.drop()
+	if s.view != nil {
+		s.unpin(s.view)
+		s.view = nil
 	}
-	var errs []error
-	for _, sg := range s.index.segments {
-		if sg.file != nil {
-			errs = append(errs, sg.file.Close())
-		}
+	if s.marker.file != nil {
+		err = s.marker.file.Close()
+		s.marker.file = nil
 	}
-	s.index.segments = nil
-	return errors.Join(errs...)
+	return err
 }
 
-// segments returns a copy of the segments as a walker needs them: their files as long
+// copies returns copies of a view's segments as a walker needs them: their files as long
 // as they are now.
-func (s *store) segments() ([]*segment, error) {
-	s.index.mu.RLock()
-	list := make([]*segment, 0, len(s.index.segments))
-	for _, sg := range s.index.segments {
+func (v *view) copies() ([]*segment, error) {
+	list := make([]*segment, 0, len(v.segments))
+	for _, sg := range v.segments {
 		list = append(list, &segment{id: sg.id, life: sg.life, name: sg.name, seed: sg.seed, file: sg.file, odd: sg.odd})
 	}
-	s.index.mu.RUnlock()
 	for _, sg := range list {
 		if sg.file == nil {
 			continue
@@ -164,7 +189,7 @@ func (s *store) segments() ([]*segment, error) {
 
 // end returns a copy of the proof.
 func (s *store) end() proof {
-	s.index.mu.RLock()
-	defer s.index.mu.RUnlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
 	return s.proof
 }

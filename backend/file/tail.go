@@ -37,6 +37,11 @@ func (w *walker) trouble(at cursor, g group, st state) cursor {
 		return next
 	}
 	later, h, stale := w.search(at)
+	if proved := later.sg != nil || w.mark != nil && w.mark.sequence > w.last.sequence; proved && st == nothing && w.err == nil {
+		if g, ok := w.mend(at); ok {
+			return w.accept(at, &g)
+		}
+	}
 	switch {
 	case w.err != nil:
 		return cursor{}
@@ -51,6 +56,46 @@ func (w *walker) trouble(at cursor, g group, st state) cursor {
 	return cursor{}
 }
 
+// mended is a group's header of which one byte was wrong.
+type mended struct {
+	sg     *segment
+	off    int64
+	header []byte
+}
+
+// mend looks whether one byte of a group's header is all that is wrong at a place. The
+// header's checksum tells which and what it was; that the group is the next of the log,
+// and that all of its body verifies, tells that this is no accident. No crash leaves it.
+func (w *walker) mend(at cursor) (g group, ok bool) {
+	b, err := w.window.bytes(at.sg, at.off, groupSize, readSize)
+	if err != nil || len(b) < groupSize || zero(b) {
+		return g, false
+	}
+	header := append([]byte{}, b...)
+	for i := range header {
+		was := header[i]
+		for x := 1; x < 256; x++ {
+			header[i] = was ^ byte(x)
+			g, ok = parseGroup(header, at.sg, at.off)
+			if !ok || !g.known() || g.sequence != w.last.sequence+1 || g.chain != w.last.crc {
+				continue
+			}
+			if b, err := w.window.bytes(at.sg, at.off, int(g.length), readSize); err == nil && w.examine(&g, b) {
+				w.mended = append(w.mended, mended{at.sg, at.off, header})
+				if at.sg.mended == nil {
+					at.sg.mended = map[int64][]byte{}
+				}
+				at.sg.mended[at.off] = header
+				w.damaged = true
+				w.warn(backend.BadHeader, at.sg, at.off, groupSize, fmt.Sprintf("byte %d of a group's header is not what was written; nothing else of the group is damaged, and recover mends it", i))
+				return g, true
+			}
+		}
+		header[i] = was
+	}
+	return g, false
+}
+
 // caughtUp looks again at a place where the next group was not when it was looked at,
 // though a later one is there now: beside a process that appends, both were written
 // meanwhile. The later header proves that the group before it is whole.
@@ -58,7 +103,7 @@ func (w *walker) caughtUp(at cursor, g *group) bool {
 	if !w.beside {
 		return false
 	}
-	w.window.sg = nil
+	w.window.forget()
 	again, st := w.look(at)
 	if st != whole || again.sequence != w.last.sequence+1 || again.chain != w.last.crc {
 		return false
@@ -75,8 +120,8 @@ func (w *walker) unchained(at cursor, g group) cursor {
 		w.damage(backend.BadHeader, at.sg, at.off, groupSize, "the group follows another than the one that stands before it: a write was lost")
 	}
 	w.holeUpTo(g.first, at.sg, at.off, 0, "groups are missing here")
-	if g.first <= w.ix.last {
-		w.damage(backend.BadHeader, at.sg, at.off, groupSize, fmt.Sprintf("its first position is %d, but %d was reached before", g.first, w.ix.last))
+	if g.first <= w.pos {
+		w.damage(backend.BadHeader, at.sg, at.off, groupSize, fmt.Sprintf("its first position is %d, but %d was reached before", g.first, w.pos))
 		w.last.sequence, w.last.crc = g.sequence, g.crc
 		return cursor{at.sg, at.off + int64(g.length)}
 	}
@@ -86,11 +131,11 @@ func (w *walker) unchained(at cursor, g group) cursor {
 // continues reports whether the log goes on regularly at the beginning of the next
 // segment, and returns that place.
 func (w *walker) continues(at cursor) (cursor, bool) {
-	if int(at.sg.ordinal)+1 >= len(w.ix.segments) {
+	if at.sg.ordinal+1 >= len(w.segments) {
 		return cursor{}, false
 	}
-	next := cursor{w.ix.segments[at.sg.ordinal+1], headerSize}
-	if w.limit.off > 0 && next.sg.ordinal > w.limit.segment {
+	next := cursor{w.segments[at.sg.ordinal+1], headerSize}
+	if w.limit.sg != nil && next.sg.ordinal > w.limit.sg.ordinal {
 		return cursor{}, false
 	}
 	b, err := w.window.bytes(next.sg, next.off, groupSize, readSize)
@@ -113,7 +158,7 @@ func (w *walker) continues(at cursor) (cursor, bool) {
 // damagedBefore deals with damage from at up to a later group with header h, and
 // returns where the log goes on.
 func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *group) cursor {
-	if st == broken && g.first > w.ix.last && !(later.sg == at.sg && at.off+int64(g.length) > later.off) {
+	if st == broken && g.first > w.pos && !(later.sg == at.sg && at.off+int64(g.length) > later.off) {
 		return w.accept(at, &g) // its records are judged one by one
 	}
 	end := later.off
@@ -138,7 +183,7 @@ func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *gr
 // their checksums prove them. They can't be read, as their times are lost with the
 // header; but which versions of which streams are missing is known then.
 func (w *walker) salvage(at cursor, end int64, next *group) {
-	n := int64(next.first - w.ix.last - 1)
+	n := int64(next.first - w.pos - 1)
 	if n <= 0 || n > (end-at.off)/denseEntry || end-at.off > maxGroup {
 		return
 	}
@@ -147,7 +192,7 @@ func (w *walker) salvage(at cursor, end int64, next *group) {
 		return
 	}
 	off := groupSize + int(n)*denseEntry
-	first := w.ix.last + 1
+	first := w.pos + 1
 	for i := range n {
 		var r backend.Record
 		size, err := w.decoder.Decode(b[min(off, len(b)):], first+backend.Position(i), 0, &r)
@@ -166,8 +211,8 @@ func (w *walker) salvage(at cursor, end int64, next *group) {
 func (w *walker) loseRecord(at cursor, off, n int, r *backend.Record) {
 	lost := backend.CorruptError{File: at.sg.name, Offset: at.off + int64(off), Length: int64(n), Stream: r.Stream, Version: r.Version, Position: r.Position,
 		Detail: "the header of the record's group is lost"}
-	w.ix.lose(hole{from: r.Position, to: r.Position, stream: r.Stream, lost: lost})
-	w.ix.record(r, place{position: r.Position, segment: nowhere})
+	w.lose(at.sg, hole{from: r.Position, to: r.Position, stream: r.Stream, lost: lost})
+	w.follow(at.sg, r, place{position: r.Position, off: nowhere})
 	w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: lost.File, Offset: lost.Offset, Length: lost.Length,
 		Stream: r.Stream, Version: r.Version, Position: r.Position, Detail: lost.Detail})
 }
@@ -175,30 +220,39 @@ func (w *walker) loseRecord(at cursor, off, n int, r *backend.Record) {
 // holeUpTo notes that the positions after the last up to next, not included, are lost.
 func (w *walker) holeUpTo(next backend.Position, sg *segment, off, n int64, detail string) {
 	if w.adrift > 0 {
-		w.ix.holes[w.adrift-1].to = next - 1
+		w.holes[w.adrift-1].to = next - 1
 		w.adrift = 0
 	}
-	if next <= w.ix.last+1 {
+	if next <= w.pos+1 {
 		return
 	}
-	w.ix.lose(hole{from: w.ix.last + 1, to: next - 1, lost: backend.CorruptError{File: sg.name, Offset: off, Length: n, Position: w.ix.last + 1,
-		Detail: fmt.Sprintf("%s: positions %d to %d are lost", detail, w.ix.last+1, next-1)}})
+	w.lose(sg, hole{from: w.pos + 1, to: next - 1, lost: backend.CorruptError{File: sg.name, Offset: off, Length: n, Position: w.pos + 1,
+		Detail: fmt.Sprintf("%s: positions %d to %d are lost", detail, w.pos+1, next-1)}})
 }
 
 // lostAcknowledged deals with an end of the log below the newest mark.
 func (w *walker) lostAcknowledged(at cursor, g group, st state) cursor {
-	if st == broken && g.first > w.ix.last {
+	if st == broken && g.first > w.pos {
 		return w.accept(at, &g)
 	}
-	w.damage(backend.MissingRecord, at.sg, at.off, 0, fmt.Sprintf("the log ends at position %d, but was durable up to %d at least: the disk lost acknowledged writes", w.ix.last, w.mark.last))
+	w.damage(backend.MissingRecord, at.sg, at.off, 0, fmt.Sprintf("the log ends at position %d, but was durable up to %d at least: the disk lost acknowledged writes", w.pos, w.mark.last))
 	w.openHole(at, "the log ends here, below what was durable")
-	w.ix.last = max(w.ix.last, w.mark.last)
+	w.pos = max(w.pos, w.mark.last)
 	return cursor{}
+}
+
+// lose notes that positions are lost, where the walk has come to in a segment.
+func (w *walker) lose(sg *segment, h hole) {
+	w.holes = append(w.holes, h)
+	sg.table.split = true // no read goes across it
+	if h.to < unbounded {
+		w.pos = max(w.pos, h.to)
+	}
 }
 
 // openHole notes that all after the last position may be lost.
 func (w *walker) openHole(at cursor, detail string) {
-	w.ix.lose(hole{from: w.ix.last + 1, to: unbounded, lost: backend.CorruptError{File: at.sg.name, Offset: at.off, Position: w.ix.last + 1, Detail: detail}})
+	w.lose(at.sg, hole{from: w.pos + 1, to: unbounded, lost: backend.CorruptError{File: at.sg.name, Offset: at.off, Position: w.pos + 1, Detail: detail}})
 }
 
 // ending decides about what stands above the end of the log, where no later header and
@@ -218,10 +272,10 @@ func (w *walker) ending(at cursor, odd bool) {
 		if to > from {
 			rests = append(rests, torn{c.sg, from, to})
 		}
-		if int(c.sg.ordinal)+1 == len(w.ix.segments) {
+		if c.sg.ordinal+1 == len(w.segments) {
 			break
 		}
-		c = cursor{w.ix.segments[c.sg.ordinal+1], headerSize}
+		c = cursor{w.segments[c.sg.ordinal+1], headerSize}
 	}
 	switch {
 	case len(rests) == 0:
@@ -278,12 +332,12 @@ func (w *walker) nonzero(at cursor) (from, to int64, err error) {
 // that there are headers, but none of a later sequence.
 func (w *walker) search(at cursor) (later cursor, h group, stale bool) {
 	off := at.off + groupAlign
-	for i := int(at.sg.ordinal); i < len(w.ix.segments); i++ {
-		sg := w.ix.segments[i]
-		if w.limit.off > 0 && sg.ordinal > w.limit.segment {
+	for i := at.sg.ordinal; i < len(w.segments); i++ {
+		sg := w.segments[i]
+		if w.limit.sg != nil && sg.ordinal > w.limit.sg.ordinal {
 			break
 		}
-		if i > int(at.sg.ordinal) {
+		if i > at.sg.ordinal {
 			off = headerSize
 		}
 		found, g, ok := w.searchSegment(sg, off, &stale)
@@ -315,7 +369,7 @@ func (w *walker) searchSegment(sg *segment, off int64, stale *bool) (int64, grou
 				continue
 			}
 			g, ok := parseGroup(b[i:], sg, off+int64(i))
-			if ok && g.sequence > w.last.sequence && g.first > w.ix.last {
+			if ok && g.sequence > w.last.sequence && g.first > w.pos {
 				return off + int64(i), g, true
 			}
 			*stale = *stale || ok

@@ -9,35 +9,42 @@ import (
 	"github.com/papyra-go/papyra/backend/codec"
 )
 
-// walker reads the log from its beginning, checks all of it, and builds an index: when
-// a store is opened, and again for a full scan.
+// walker reads the log, checks all of it, and builds the tables of its segments: when a
+// store is opened, and again for a full scan.
 //
 // The segments are one log. Where a group ends, the next one of the log stands either
 // there or at the beginning of the next segment; what else may be there, see tail.go.
 type walker struct {
 	ctx      context.Context
 	store    [16]byte
-	mark     *mark // the newest; nil if there is none
-	limit    place // not zero: the scan ends at this segment and offset
-	beside   bool  // another process may be appending meanwhile
+	mark     *mark  // the newest; nil if there is none
+	limit    cursor // with a segment: the walk ends there
+	beside   bool   // another process may be appending meanwhile
 	report   func(backend.Anomaly)
 	progress func(done, total int64)
 
-	ix      *index
-	window  window
-	decoder codec.Decoder
-	extents []extent
-	found   []found
-	sound   bool     // of found: all of the group verifies
-	places  bool     // of found: the positions are right even of records that are not sound
-	adrift  int      // one more than the hole that ends where the next group begins; 0: none
-	last    struct { // where the last group is
+	// prior returns the newest version that the spans hold of a stream. It is asked only
+	// where the log is damaged.
+	prior func(name string) (backend.Version, error)
+
+	segments []*segment
+	holes    holes
+	pos      backend.Position // the last there is, or was
+	window   window
+	decoder  codec.Decoder
+	extents  []extent
+	found    []found
+	sound    bool     // of found: all of the group verifies
+	places   bool     // of found: the positions are right even of records that are not sound
+	adrift   int      // one more than the hole that ends where the next group begins; 0: none
+	last     struct { // where the last group is
 		sg       *segment
 		off, end int64
 		sequence uint64
 		crc      uint32
 	}
-	tail    torn  // what to cut
+	tail    torn // what to cut
+	mended  []mended
 	damaged bool  // something is lost
 	done    int64 // bytes, for progress
 	total   int64
@@ -50,6 +57,7 @@ type found struct {
 	version backend.Version
 	kind    backend.Kind
 	epoch   uint64
+	cut     backend.StreamFloor // in a group of cuts; the rest is then not set
 	at      extent
 	err     error // why the record can't be read
 }
@@ -73,12 +81,12 @@ const (
 	whole                // a group that verifies
 )
 
-func newWalker(ctx context.Context, store [16]byte, seed codec.Seed, segments []*segment) *walker {
-	w := &walker{ctx: ctx, store: store, ix: newIndex(), report: func(backend.Anomaly) {}, progress: func(int64, int64) {}}
+func newWalker(ctx context.Context, store [16]byte, seed codec.Seed, start logStart, segments []*segment) *walker {
+	w := &walker{ctx: ctx, store: store, segments: segments, pos: start.position, report: func(backend.Anomaly) {}, progress: func(int64, int64) {}}
 	w.decoder.Seed = seed
-	for _, sg := range segments {
-		sg.ordinal, sg.end = uint32(len(w.ix.segments)), headerSize
-		w.ix.segments = append(w.ix.segments, sg)
+	w.last.sequence, w.last.crc = start.sequence, start.chain
+	for i, sg := range segments {
+		sg.ordinal, sg.end, sg.table = i, headerSize, newTable()
 		w.total += sg.laid
 	}
 	return w
@@ -87,14 +95,14 @@ func newWalker(ctx context.Context, store [16]byte, seed codec.Seed, segments []
 // run walks the whole log. What it finds is reported; an error means that it could not
 // go on.
 func (w *walker) run() error {
-	for i, sg := range w.ix.segments {
+	for i, sg := range w.segments {
 		if w.header(i, sg); w.err != nil {
 			return w.err
 		}
 	}
 	at := cursor{}
-	if len(w.ix.segments) > 0 {
-		at = cursor{w.ix.segments[0], headerSize}
+	if len(w.segments) > 0 {
+		at = cursor{w.segments[0], headerSize}
 	}
 	for at.sg != nil && w.err == nil {
 		if w.err = context.Cause(w.ctx); w.err == nil {
@@ -112,7 +120,7 @@ type cursor struct {
 
 // step takes in what stands at a place, and returns the next.
 func (w *walker) step(at cursor) cursor {
-	if w.limit.off > 0 && at.sg.ordinal == w.limit.segment && at.off >= int64(w.limit.off) {
+	if at == w.limit {
 		return cursor{}
 	}
 	g, st := w.look(at)
@@ -141,16 +149,13 @@ func (w *walker) header(i int, sg *segment) {
 		return
 	}
 	h, ok := parseSegmentHeader(b)
-	previous := uint64(0)
-	if i > 0 {
-		previous = w.ix.segments[i-1].id
-	}
+	wrong := h.store != w.store || h.id != sg.id || h.life != sg.life || i > 0 && h.previous != w.segments[i-1].id
 	switch {
 	case !ok:
 		w.warn(backend.BadHeader, sg, 0, headerSize, "the segment's header is not what was written; the manifest holds all that it said")
 	case h.format > FormatVersion:
 		w.err = fmt.Errorf("%w: %s: format %d: this version of papyra reads up to %d; nothing was changed", backend.ErrFormat, sg.name, h.format, FormatVersion)
-	case h.store != w.store || h.id != sg.id || h.life != sg.life || h.previous != previous:
+	case wrong:
 		w.damage(backend.WrongStore, sg, 0, headerSize, fmt.Sprintf("the file is segment %d of this or another store, not the one that the manifest lists", h.id))
 	}
 }
@@ -199,9 +204,9 @@ func (w *walker) examine(g *group, b []byte) (sound bool) {
 		if i < len(w.extents) {
 			e = w.extents[i]
 		}
-		f := w.decode(b, e, g.base)
+		f := w.decode(b, g, e)
 		if f.err != nil && e.at != next { // the table may be what is wrong
-			if own := w.decode(b, extent{at: next, position: e.position}, g.base); own.err == nil {
+			if own := w.decode(b, g, extent{at: next, position: e.position}); own.err == nil {
 				f = own
 			}
 		}
@@ -223,56 +228,118 @@ func (w *walker) absent(g *group) {
 	}
 }
 
-func (w *walker) decode(b []byte, e extent, base int64) (f found) {
+func (w *walker) decode(b []byte, g *group, e extent) (f found) {
 	f.at = e
+	if g.kind == kindCut {
+		n, err := parseCut(b[min(e.at, len(b)):], g.sequence, &f.cut)
+		f.settle(n, err)
+		return f
+	}
 	var r backend.Record
-	n, err := w.decoder.Decode(b[min(e.at, len(b)):], e.position, base, &r)
+	n, err := w.decoder.Decode(b[min(e.at, len(b)):], e.position, g.base, &r)
 	f.stream, f.version, f.kind, f.epoch = r.Stream, r.Version, r.Kind, r.Epoch
+	f.settle(n, err)
+	return f
+}
+
+// settle notes what decoding said: how many bytes it took, or why it failed.
+func (f *found) settle(n int, err error) {
+	want := f.at.n
 	if err == nil {
 		f.at.n = n
 	}
-	if err != nil || e.n > 0 && n != e.n {
-		f.err = err
-		if err == nil {
-			f.err = fmt.Errorf("%w: %d bytes, the table says %d", backend.ErrCorrupt, n, e.n)
-			f.at.n = n
-		}
+	if f.err = err; err == nil && want > 0 && n != want {
+		f.err = fmt.Errorf("%w: %d bytes, the table says %d", backend.ErrCorrupt, n, want)
 	}
-	return f
 }
 
 // accept takes in the group whose records w.found holds, and returns what follows it.
 func (w *walker) accept(at cursor, g *group) cursor {
 	end := at.off + int64(g.length)
 	if w.adrift > 0 {
-		w.ix.holes[w.adrift-1].to = g.first - 1
+		w.holes[w.adrift-1].to = g.first - 1
 		w.adrift = 0
 	}
 	if !w.sound && !w.anyRecordBad() {
 		w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), "the group's table or padding is not what was written; its records are sound")
 	}
-	w.ix.begin(at.sg, at.off, g)
-	for i := range w.found {
-		f := &w.found[i]
-		r := f.record()
-		if f.stream != "" || w.places {
-			w.ix.put(at.sg, at.off, g, i, &r, f.at)
-		}
-		if f.err != nil {
-			w.lostRecord(at, g, f)
-		}
+	if g.kind == kindCut {
+		w.acceptCut(at, g)
+	} else {
+		w.acceptRecords(at, g)
 	}
-	for _, o := range w.ix.odd {
-		w.damaged = true
-		w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: at.sg.name, Offset: int64(o.at.off), Stream: o.record.Stream,
-			Version: o.record.Version, Position: o.record.Position, Detail: fmt.Sprintf("it follows version %d of its stream", o.after)})
-	}
-	w.ix.odd = w.ix.odd[:0]
+	at.sg.end = end
+	t := at.sg.table
+	t.end = logStart{g.sequence, g.crc, max(w.pos, t.end.position)}
 	w.last.sg, w.last.off, w.last.end, w.last.sequence, w.last.crc = at.sg, at.off, end, g.sequence, g.crc
 	w.checkMark(at, g)
 	w.done += int64(g.length)
 	w.progress(w.done, max(w.total, w.done))
 	return cursor{at.sg, end}
+}
+
+func (w *walker) acceptRecords(at cursor, g *group) {
+	at.sg.table.begin(at.off, g)
+	for i := range w.found {
+		f := &w.found[i]
+		if f.stream != "" || w.places {
+			at.sg.table.put(at.off, i, f.at.position, f.at)
+			w.pos = max(w.pos, f.at.position)
+		}
+		if f.stream != "" {
+			r := f.record()
+			w.follow(at.sg, &r, place{f.at.position, g.base, uint32(at.off) + uint32(f.at.at)})
+		}
+		if f.err != nil {
+			w.lostRecord(at, g, f)
+		}
+	}
+}
+
+// acceptCut takes in a group of cuts.
+func (w *walker) acceptCut(at cursor, g *group) {
+	for i := range w.found {
+		if f := &w.found[i]; f.err != nil {
+			w.damage(backend.BadChecksum, at.sg, at.off+int64(f.at.at), int64(f.at.n), "a cut: "+f.err.Error())
+		} else {
+			at.sg.table.cut(&f.cut, w.pos)
+		}
+	}
+}
+
+// follow takes in where a record of a stream is, and reports it if it does not follow what
+// is known of the stream.
+func (w *walker) follow(sg *segment, r *backend.Record, at place) {
+	if r.Kind != backend.Snapshot {
+		before, known := w.newest(sg, r.Stream)
+		if known && r.Version != before+1 {
+			w.damaged = true
+			w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: sg.name, Offset: int64(at.off), Stream: r.Stream,
+				Version: r.Version, Position: r.Position, Detail: fmt.Sprintf("it follows version %d of its stream", before)})
+			if r.Version <= before {
+				return
+			}
+			sg.table.stream(r.Stream).loseVersions(before+1, r.Version-before-1, w.holes.blame(r.Stream, before+1, r.Position))
+		}
+	}
+	sg.table.record(r, at)
+}
+
+// newest returns the newest version of a stream that was met, or, where the log is
+// damaged, that the spans hold. It is not known if a cut leaves the stream without
+// records: then it may go on anywhere.
+func (w *walker) newest(sg *segment, name string) (v backend.Version, known bool) {
+	for i := sg.ordinal; i >= 0; i-- {
+		if st := w.segments[i].table.streams[name]; st != nil && (st.version > 0 || st.floor > 0) {
+			return st.version, st.version > 0 && st.floor <= st.version
+		}
+	}
+	if len(w.holes) > 0 && w.prior != nil {
+		if v, err := w.prior(name); err == nil && v > 0 {
+			return v, true
+		}
+	}
+	return 0, false
 }
 
 func (w *walker) anyRecordBad() bool {
@@ -293,10 +360,10 @@ func (w *walker) lostRecord(at cursor, g *group, f *found) {
 	switch {
 	case f.stream != "":
 	case !w.places && w.adrift == 0: // the table is damaged: which position it had, the next group bounds
-		w.ix.lose(hole{from: g.first, to: unbounded, lost: backend.CorruptError{File: at.sg.name, Offset: off, Position: g.first, Detail: "a record that has no sound place in its group's table"}})
-		w.adrift = len(w.ix.holes)
+		w.lose(at.sg, hole{from: g.first, to: unbounded, lost: backend.CorruptError{File: at.sg.name, Offset: off, Position: g.first, Detail: "a record that has no sound place in its group's table"}})
+		w.adrift = len(w.holes)
 	case w.places:
-		w.ix.lose(hole{from: f.at.position, to: f.at.position, lost: backend.CorruptError{File: at.sg.name, Offset: off, Length: int64(f.at.n), Position: f.at.position, Detail: f.err.Error()}})
+		w.lose(at.sg, hole{from: f.at.position, to: f.at.position, lost: backend.CorruptError{File: at.sg.name, Offset: off, Length: int64(f.at.n), Position: f.at.position, Detail: f.err.Error()}})
 	}
 }
 

@@ -1,0 +1,225 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// Compact makes the cut durable, as groups of the log; then it packs the log, and packs
+// again the spans that hold something below a floor, and those that are small. It runs
+// beside appends; each span takes the place of what it was made of at one moment, that of
+// the manifest that lists it. If it ends early the cut stands all the same, and what was
+// not removed yet goes with the next compaction.
+func (s *store) Compact(ctx context.Context, cut backend.Cut) (stats backend.CompactionStats, err error) {
+	stats.RecordsBefore, stats.BytesBefore = s.weigh()
+	if err = s.cut(ctx, cut.Floors); err == nil {
+		err = s.compact(ctx, cut.Floors)
+	}
+	stats.RecordsAfter, stats.BytesAfter = s.weigh()
+	if err == nil {
+		s.counts.compactions.Add(1)
+	}
+	return stats, err
+}
+
+// weigh returns how many records there are, and how many bytes of files they take.
+func (s *store) weigh() (records, size int64) {
+	v := s.pin()
+	defer s.unpin(v)
+	for _, sp := range v.spans {
+		records += int64(sp.records)
+		size += sp.size
+	}
+	for _, h := range v.heads {
+		size += h.size
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, sg := range v.segments {
+		records += sg.table.records
+		size += sg.end
+	}
+	return records, size
+}
+
+func (s *store) compact(ctx context.Context, floors []backend.StreamFloor) error {
+	s.reshape.Lock()
+	defer s.reshape.Unlock()
+	if err := s.fill(); err != nil {
+		return err
+	}
+	for {
+		if n, err := s.sealSome(ctx); err != nil {
+			return err
+		} else if n == 0 {
+			break
+		}
+	}
+	dirty, err := s.dirty(ctx, floors)
+	if err != nil {
+		return err
+	}
+	for after := uint64(0); ; {
+		next, err := s.compactSome(ctx, after, dirty)
+		if next == 0 || err != nil {
+			return err
+		}
+		after = next
+	}
+}
+
+// fill makes the active segment a full one, if it holds anything.
+func (s *store) fill() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.mayAppend(); err != nil {
+		return err
+	}
+	if w := &s.writer; w.active == nil || w.active.end == headerSize {
+		return nil
+	}
+	next, err := s.takeSpare()
+	if err != nil {
+		return err
+	}
+	s.rotate(next)
+	return nil
+}
+
+// dirty returns the spans that hold something below a floor, by their last ids.
+func (s *store) dirty(ctx context.Context, floors []backend.StreamFloor) (map[uint64]bool, error) {
+	v := s.pin()
+	defer s.unpin(v)
+	dirty := map[uint64]bool{}
+	for i := range floors {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		f := &floors[i]
+		h, err := v.standing(f.Stream)
+		if err != nil {
+			return nil, err
+		}
+		below := func(e *entry) bool {
+			return e.count > 0 && (e.first < f.Floor || f.Delete) || e.snaps > 0
+		}
+		for _, before := range [...]func(*standing) uint64{
+			func(h *standing) uint64 { return h.records },
+			func(h *standing) uint64 { return h.snapshots },
+		} {
+			for id := before(&h); id > 0; {
+				sp := v.span(id)
+				if sp == nil {
+					break
+				}
+				e, ok, err := sp.find(f.Stream)
+				if err != nil {
+					return nil, err
+				}
+				if !ok {
+					break
+				}
+				if below(&e) {
+					dirty[sp.last] = true
+				}
+				id = before(&e.standing)
+			}
+		}
+	}
+	return dirty, nil
+}
+
+// compactSome packs spans behind the one with a last id again, and returns the last id of
+// those that it has dealt with; 0 if there are no more. The caller holds store.reshape.
+func (s *store) compactSome(ctx context.Context, after uint64, dirty map[uint64]bool) (last uint64, err error) {
+	v := s.pin()
+	defer s.unpin(v)
+	from := 0
+	for from < len(v.spans) && v.spans[from].last <= after {
+		from++
+	}
+	if from == len(v.spans) {
+		return 0, nil
+	}
+	size, largest, n, wanted := int64(0), int64(0), 0, false
+	for _, sp := range v.spans[from:] {
+		if n > 0 && size+sp.size > spanMost {
+			break
+		}
+		size, largest = size+sp.size, max(largest, sp.size)
+		wanted = wanted || dirty[sp.last]
+		n++
+	}
+	last = v.spans[from+n-1].last
+	if !wanted && (n == 1 || largest > size/4*3) { // little is gained by moving so much
+		return last, nil
+	}
+	p, err := s.packSpans(ctx, v, from, n)
+	if err != nil {
+		return 0, err
+	}
+	return last, s.swap(p, from, n, nil)
+}
+
+// packSpans prepares to pack n spans of a view again.
+func (s *store) packSpans(ctx context.Context, v *view, from, n int) (*packer, error) {
+	spans := v.spans[from : from+n]
+	p := &packer{s: s, ctx: ctx, view: v}
+	p.info = spanInfo{first: spans[0].first, last: spans[n-1].last, generation: s.listed.Load().generation + 1, life: newLife(), base: spans[0].base}
+	for _, sp := range spans {
+		if sp.records > 0 && p.info.from == 0 {
+			p.info.from, p.info.base = sp.from, sp.base
+		}
+		if sp.records > 0 {
+			p.info.to = sp.to
+		}
+		src, err := s.spanSource(sp)
+		if err != nil {
+			return nil, err
+		}
+		p.sources = append(p.sources, src)
+	}
+	if p.info.from == 0 {
+		p.info.from, p.info.to = spans[0].from, spans[0].from
+	}
+	return p, nil
+}
+
+// swap puts a span in the place of n others, in the steps of seal. The heads stay: they
+// name segments, which the new span covers.
+func (s *store) swap(p *packer, from, n int, lost holes) error {
+	s.preparer.count(&s.preparer.began)
+	defer s.preparer.count(&s.preparer.ended)
+	if err := p.run(); err != nil {
+		return s.packError(true, p.name(), err)
+	}
+	if err := s.putNames(p.name()); err != nil {
+		return s.packError(false, p.name(), err)
+	}
+	sp := newSpan(s.dir, s.uuid, p.info)
+	if err := sp.verify(p.ctx, s.codec, nil); err != nil {
+		err = errors.Join(fmt.Errorf("what was packed does not read as it was written: %w", err), sp.close(), s.dir.Remove(sp.name))
+		return s.packError(true, p.name(), err)
+	}
+	s.manifests.Lock()
+	defer s.manifests.Unlock()
+	clean, err := s.relist(func(m *manifest) {
+		m.spans = append(append(append([]spanInfo{}, m.spans[:from]...), p.info), m.spans[from+n:]...)
+		m.holes = append(m.holes, lost...)
+	})
+	if err != nil {
+		return s.packError(clean, manifestName, errors.Join(err, sp.close()))
+	}
+	for _, old := range p.view.spans[from : from+n] {
+		old.use.dead.Store(true)
+	}
+	s.change(func(v *view) {
+		v.spans = append(append(append([]*span{}, v.spans[:from]...), sp), v.spans[from+n:]...)
+	})
+	s.counts.packs.Add(1)
+	s.counts.packed.Add(p.info.size)
+	return nil
+}

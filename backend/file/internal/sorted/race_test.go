@@ -1,0 +1,5 @@
+//go:build race
+
+package sorted
+
+const raceEnabled = true

@@ -1,0 +1,436 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
+)
+
+// quarantine plans to give up what can't be read. Its bytes are saved first.
+func (rc *recovery) quarantine() error {
+	if err := rc.strays(); err != nil {
+		return err
+	}
+	if err := rc.spans(true); err != nil {
+		return err
+	}
+	rc.log()
+	return nil
+}
+
+// strays moves files aside that say the manifest is an old one.
+func (rc *recovery) strays() error {
+	entries, err := rc.s.dir.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	files := rc.s.listed.Load().files()
+	for _, e := range entries {
+		if files[e.Name] || !isPart(e.Name) || !e.Mode.IsRegular() {
+			continue
+		}
+		severity, detail, err := rc.s.unlisted(e.Name)
+		if err != nil {
+			return err
+		}
+		if severity == backend.Damage {
+			saved := quarantineDir + "/" + e.Name
+			rc.add("quarantine", e.Name, -1, 0, saved, detail+": moved, not changed", func() error { return rc.s.moveAside(e.Name, saved) })
+		}
+	}
+	return nil
+}
+
+// log packs all of a damaged log that can be read. What follows goes to a new segment.
+func (rc *recovery) log() {
+	damaged := false
+	for _, a := range rc.found {
+		if a.Severity != backend.Damage {
+			continue
+		}
+		damaged = true
+		sg := rc.named(a.File)
+		if sg == nil || a.Offset < 0 || a.Length <= 0 {
+			continue
+		}
+		t := torn{sg, a.Offset, min(a.Offset+a.Length, sg.laid)}
+		if a.Code == backend.WrongStore {
+			t = torn{sg, 0, sg.laid}
+		}
+		if t.to > t.from && a.Code != backend.Unreadable {
+			rc.add("save", sg.name, t.from, t.to-t.from, rc.folder, a.Detail, func() error { return rc.saveAnd(t, func() error { return nil }) })
+		}
+	}
+	if !damaged {
+		return
+	}
+	rc.add("quarantine", rc.v.segments[0].name, -1, 0, "", "what can be read of the log is packed; holes are marked for the rest", rc.packLog)
+}
+
+// packLog packs the log as it was walked.
+func (rc *recovery) packLog() error {
+	s, w := rc.s, rc.walk
+	v := &view{spans: rc.v.spans, heads: rc.v.heads, segments: w.segments, start: rc.v.start}
+	n := len(w.segments)
+	lost := rc.bound()
+	p := s.packSegments(rc.ctx, v, n)
+	p.lost = func(stream string, at spot, err error) error {
+		if at.off != nowhere {
+			lost = append(lost, markedHole(at.position, stream, at.version, err))
+		}
+		return nil
+	}
+	start := logStart{max(w.last.sequence, rc.ms.newest.sequence), w.last.crc, w.pos}
+	for _, h := range lost {
+		start.position = max(start.position, h.to)
+	}
+	err := s.sealMarked(p, n, start, &lost)
+	if err != nil {
+		return err
+	}
+	if rc.ms.ok { // the old marks speak of a log that is no more
+		return s.makeMark(mark{store: s.uuid, generation: max(rc.ms.newest.generation, s.marker.newest.generation) + 1, sequence: start.sequence, chain: start.chain, last: start.position})
+	}
+	return nil
+}
+
+// bound returns the holes that the walk has found, marked, and with an end: positions
+// that may have been given are never given again.
+func (rc *recovery) bound() holes {
+	list := slices.Clone(rc.walk.holes)
+	for i := range list {
+		h := &list[i]
+		h.marked = true
+		if h.to == unbounded {
+			h.to = max(h.from, rc.walk.pos)
+			for _, sg := range rc.walk.segments {
+				h.to += backend.Position(max(0, sg.laid-sg.end)) / groupMinimum
+			}
+		}
+		if h.stream != "" {
+			h.lost.Stream = h.stream
+		}
+	}
+	return list
+}
+
+// markedHole is the hole of one record.
+func markedHole(p backend.Position, stream string, v backend.Version, err error) hole {
+	lost := backend.CorruptError{Offset: -1, Detail: err.Error()}
+	var ce *backend.CorruptError
+	if errors.As(err, &ce) {
+		lost = *ce
+	}
+	lost.Stream, lost.Version, lost.Position = stream, v, p
+	lost.Detail = "quarantined: " + lost.Detail
+	return hole{from: p, to: p, stream: stream, lost: lost, marked: true}
+}
+
+// sealMarked is seal for holes that are known only once all was packed.
+func (s *store) sealMarked(p *packer, n int, start logStart, lost *holes) error {
+	s.preparer.count(&s.preparer.began)
+	defer s.preparer.count(&s.preparer.ended)
+	if err := p.run(); err != nil {
+		return s.packError(true, p.name(), err)
+	}
+	return s.sealPacked(p, n, start, *lost)
+}
+
+// spans plans what is to be done about damaged spans: headers, tables and skip lists are
+// made again; records that can't be read are given up only with lossy.
+func (rc *recovery) spans(lossy bool) error {
+	for i, sp := range rc.v.spans {
+		if err := context.Cause(rc.ctx); err != nil {
+			return err
+		}
+		if err := rc.span(i, sp, lossy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (rc *recovery) span(i int, sp *span, lossy bool) error {
+	s := rc.s
+	var bad []backend.Anomaly
+	if err := sp.verify(rc.ctx, s.codec, func(a backend.Anomaly) { bad = append(bad, a) }); err != nil && len(bad) == 0 {
+		return err
+	}
+	header, rest, lost := false, false, false
+	for _, a := range bad {
+		switch {
+		case a.Severity == backend.Damage:
+			lost = true
+		case a.Offset == 0:
+			header = true
+		default:
+			rest = true
+		}
+	}
+	switch {
+	case lost && lossy:
+		rc.giveUp(i, sp, bad)
+	case lost || lossy:
+	case rest:
+		rc.add("rebuild", sp.name, -1, 0, "", "the span's table, from its records: it is packed again", func() error { return rc.packAgain(sp) })
+	case header:
+		rc.add("rebuild", sp.name, 0, headerSize, "", "the span's header, from the manifest", func() error { return rc.rewriteSpanHeader(sp) })
+	}
+	return nil
+}
+
+// giveUp plans to save what is damaged in a span, and to pack the rest.
+func (rc *recovery) giveUp(i int, sp *span, bad []backend.Anomaly) {
+	f, _, err := sp.open()
+	if err != nil {
+		rc.add("quarantine", sp.name, -1, 0, "", "a span that is lost: holes are marked for its records", func() error { return rc.dropSpan(sp) })
+		return
+	}
+	size, err := f.Size()
+	for _, a := range bad {
+		if err != nil || a.Offset < 0 || a.Length <= 0 || a.Offset+a.Length > size || a.Code == backend.Unreadable {
+			continue
+		}
+		t := torn{&segment{id: sp.last, name: sp.name, file: f}, a.Offset, a.Offset + a.Length}
+		rc.add("save", sp.name, a.Offset, a.Length, rc.folder, a.Detail, func() error { return rc.saveAnd(t, func() error { return nil }) })
+	}
+	rc.add("quarantine", sp.name, -1, 0, "", "what can be read of the span is packed again; holes are marked for the rest", func() error { return rc.packAgain(sp) })
+}
+
+// rewriteSpanHeader writes a span's first page again.
+func (rc *recovery) rewriteSpanHeader(sp *span) error {
+	_, err := replaceWith(rc.s.dir, ".", sp.name, func(f disk.File) error { return copySpan(sp, f) })
+	return err
+}
+
+// copySpan writes a span's header and copies the rest.
+func copySpan(sp *span, to disk.File) error {
+	if _, err := to.WriteAt(sp.encode(sp.store), 0); err != nil {
+		return err
+	}
+	b := make([]byte, packBuffer)
+	for off := int64(headerSize); off < sp.size; off += int64(len(b)) {
+		b = b[:min(int64(len(b)), sp.size-off)]
+		if _, err := sp.ReadAt(b, off); err != nil {
+			return unreadable(sp.name, off, err)
+		}
+		if _, err := to.WriteAt(b, off); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropSpan takes a span that is lost out of the manifest.
+func (rc *recovery) dropSpan(sp *span) error {
+	s := rc.s
+	lost := hole{from: sp.from, to: sp.to, marked: true, lost: backend.CorruptError{File: sp.name, Offset: -1, Position: sp.from, Detail: "quarantined: the file is lost"}}
+	s.manifests.Lock()
+	defer s.manifests.Unlock()
+	_, err := s.relist(func(m *manifest) {
+		m.spans = slices.DeleteFunc(m.spans, func(i spanInfo) bool { return i.last == sp.last })
+		m.holes = append(m.holes, lost)
+	})
+	return err
+}
+
+// packAgain packs what can be read of a span, by looking at each record.
+func (rc *recovery) packAgain(sp *span) error {
+	s := rc.s
+	at := slices.Index(s.view.spans, sp)
+	if at < 0 {
+		return nil
+	}
+	v := s.pin()
+	defer s.unpin(v)
+	src, lost, err := s.surveySource(rc.ctx, v, at)
+	if err != nil {
+		return err
+	}
+	p := &packer{s: s, ctx: rc.ctx, view: v, sources: []source{src}}
+	p.info = spanInfo{first: sp.first, last: sp.last, generation: s.listed.Load().generation + 1, life: newLife(), base: sp.base, from: sp.from, to: sp.to}
+	var marked holes
+	for i := range lost {
+		l := &lost[i]
+		marked = append(marked, markedHole(l.position, l.stream, l.version, l.err()))
+	}
+	return s.swap(p, at, 1, marked)
+}
+
+// heads plans to make all heads again if any can't be read or is wrong.
+func (rc *recovery) heads() {
+	for _, h := range rc.v.heads {
+		t, err := h.open()
+		if err == nil {
+			err = t.Check(nil)
+		}
+		if err != nil {
+			rc.add("rebuild", h.name, -1, 0, "", "the heads of all streams, from the spans", rc.rebuildHeads)
+			return
+		}
+	}
+	if wrong := rc.wrongHeads(); wrong != "" {
+		rc.add("rebuild", wrong, -1, 0, "", "the heads of all streams, from the spans", rc.rebuildHeads)
+	}
+}
+
+// wrongHeads returns the name of a file of heads if one does not agree with the spans.
+func (rc *recovery) wrongHeads() (name string) {
+	sc := &scan{s: rc.s, ctx: rc.ctx, yield: func(a backend.Anomaly, _ error) bool {
+		if a.Code == backend.WrongHead && a.Severity == backend.Warning {
+			name = a.File
+		}
+		return true
+	}}
+	_ = sc.streams(rc.v)
+	return name
+}
+
+// rebuildHeads writes one file of heads in the place of all.
+func (rc *recovery) rebuildHeads() error {
+	s := rc.s
+	v := s.pin()
+	defer s.unpin(v)
+	var rows []rowSource
+	for i := len(v.spans) - 1; i >= 0; i-- {
+		_, t, err := v.spans[i].open()
+		if err != nil {
+			return err
+		}
+		rows = append(rows, &spanRows{tableRows: tableRows{rows: t.Seek("")}, sp: v.spans[i]})
+	}
+	info := headsInfo{generation: s.listed.Load().generation + 1}
+	var err error
+	if info.size, info.streams, err = s.writeHeads(info.generation, rows); err != nil {
+		return err
+	}
+	if err := s.putNames(headsName(info.generation)); err != nil {
+		return err
+	}
+	s.manifests.Lock()
+	defer s.manifests.Unlock()
+	if _, err := s.relist(func(m *manifest) { m.heads = []headsInfo{info} }); err != nil {
+		return err
+	}
+	for _, h := range s.view.heads {
+		h.use.dead.Store(true)
+	}
+	s.change(func(v *view) { v.heads = []*heads{newHeads(s.dir, s.uuid, info)} })
+	return nil
+}
+
+// spanRows are where the streams of a span stand behind it.
+type spanRows struct {
+	tableRows
+	sp  *span
+	bad error
+}
+
+func (r *spanRows) value() []byte {
+	var e entry
+	if err := e.parse(r.tableRows.value(), r.sp.frames); err != nil {
+		r.bad = r.sp.corruptTable(err)
+		return nil
+	}
+	h := e.newest(r.sp.last)
+	return h.append(nil)
+}
+
+func (r *spanRows) err() error { return errors.Join(r.bad, r.tableRows.err()) }
+
+// surveySource packs what can be read of a span, whatever of it is damaged.
+type surveySource struct {
+	sp      *span
+	parts   []*part
+	window  window
+	decoder codec.Decoder
+}
+
+// surveySource looks at each record of a span, and returns what can't be read of it.
+func (s *store) surveySource(ctx context.Context, v *view, at int) (src *surveySource, lost []lostRecord, err error) {
+	sp := v.spans[at]
+	src = &surveySource{sp: sp}
+	src.decoder.Seed = s.codec
+	parts := map[string]*part{}
+	heads := map[string]*standing{}
+	lost, err = sp.survey(ctx, s.codec, &src.window, func(off int64, r *backend.Record) {
+		p, h := parts[r.Stream], heads[r.Stream]
+		if p == nil {
+			p, h = &part{name: r.Stream}, new(standing)
+			parts[r.Stream], heads[r.Stream] = p, h
+			src.parts = append(src.parts, p)
+		}
+		to := spot{place: place{position: r.Position}, version: r.Version, off: off}
+		h.Epoch = max(h.Epoch, r.Epoch)
+		if r.Kind == backend.Snapshot {
+			p.snapshots, h.snapshots = append(p.snapshots, to), sp.last
+			return
+		}
+		p.numbered, h.records, h.Version = append(p.numbered, to), sp.last, r.Version
+		if h.Floor == 0 {
+			h.Floor = r.Version
+		}
+	})
+	if err != nil {
+		return nil, lost, err
+	}
+	src.addRows(v, at, parts, heads)
+	slices.SortFunc(src.parts, func(a, b *part) int { return strings.Compare(a.name, b.name) })
+	return src, lost, nil
+}
+
+// addRows completes the parts by what the table says, as far as it can be read, or else by
+// what spans before say.
+func (src *surveySource) addRows(v *view, at int, parts map[string]*part, found map[string]*standing) {
+	older := &view{spans: v.spans[:at]}
+	for name, p := range parts {
+		h := found[name]
+		if e, ok, err := src.sp.find(name); err == nil && ok {
+			prior, behind := e.standing, e.newest(src.sp.last)
+			p.prior, p.after = &prior, func(standing) standing { return behind }
+			continue
+		}
+		prior, _ := older.search(name)
+		p.prior, p.after = &prior, func(before standing) standing {
+			if !before.Unreadable() {
+				h.Floor = before.Floor
+			}
+			if h.records == 0 {
+				h.Version, h.Floor, h.records = before.Version, before.Floor, before.records
+			}
+			if h.snapshots == 0 {
+				h.snapshots = before.snapshots
+			}
+			h.Epoch, h.deleted = max(h.Epoch, before.Epoch), before.deleted
+			return *h
+		}
+	}
+	rows, err := src.sp.rows()
+	if err != nil {
+		return
+	}
+	for i := range rows { // streams of which no record is left here
+		if r := &rows[i]; parts[r.name] == nil {
+			prior, behind := r.standing, r.newest(src.sp.last)
+			src.parts = append(src.parts, &part{name: r.name, prior: &prior, after: func(standing) standing { return behind }})
+		}
+	}
+}
+
+func (src *surveySource) next() (*part, error) {
+	if len(src.parts) == 0 {
+		return nil, nil
+	}
+	p := src.parts[0]
+	src.parts = src.parts[1:]
+	return p, nil
+}
+
+func (src *surveySource) load(at spot, r *backend.Record) error {
+	return src.sp.load(&src.window, &src.decoder, at.off, leastRead, r)
+}

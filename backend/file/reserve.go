@@ -1,0 +1,31 @@
+package file
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// The reserve is a file of zeros that a store of some size keeps: on a full disk it is
+// removed, so that there is room for the manifest that makes room. It holds nothing, and
+// is made again when there is space.
+const (
+	reserveSize = 1 << 20
+	reserveFrom = 16 << 20 // bytes of a store that has one
+)
+
+// reserve makes the reserve if the store is to have one and has none. That it can't be
+// made harms nothing.
+func (s *store) reserve() {
+	if s.writer.bytes < reserveFrom {
+		return
+	}
+	f, err := s.dir.Open(reserveName, os.O_RDONLY)
+	if err == nil {
+		_ = f.Close()
+		return
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		_, _ = replace(s.dir, reserveName, zeros[:reserveSize])
+	}
+}

@@ -1,0 +1,130 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+)
+
+// streams goes through the tables of all spans at once, in the order of names, and checks
+// that each stream's versions follow one another from span to span and into the log, that
+// each span names the one before it, and that the heads say where the stream stands.
+func (sc *scan) streams(v *view) error {
+	its := make([]*tableRows, len(v.spans))
+	for i, sp := range v.spans {
+		_, t, err := sp.open()
+		if err != nil {
+			return nil // reported
+		}
+		its[i] = &tableRows{rows: t.Seek("")}
+		its[i].advance()
+	}
+	var heads []*sorted.Cursor
+	for _, h := range v.heads {
+		t, err := h.open()
+		if err != nil {
+			return nil
+		}
+		heads = append(heads, t.NewCursor())
+	}
+	for n := 0; !sc.stopped; n++ {
+		if err := context.Cause(sc.ctx); n%256 == 0 && err != nil {
+			return err
+		}
+		var least []byte
+		for _, it := range its {
+			if it.more && (least == nil || bytes.Compare(it.name(), least) < 0) {
+				least = it.name()
+			}
+			if it.err() != nil {
+				return nil // reported
+			}
+		}
+		if least == nil {
+			return nil
+		}
+		name := string(least)
+		sc.stream(v, name, its, heads)
+		for _, it := range its {
+			if it.more && string(it.name()) == name {
+				it.advance()
+			}
+		}
+	}
+	return nil
+}
+
+// stream checks what the spans say of one stream.
+func (sc *scan) stream(v *view, name string, its []*tableRows, heads []*sorted.Cursor) {
+	var behind standing
+	for i, it := range its {
+		if !it.more || string(it.name()) != name {
+			continue
+		}
+		sp := v.spans[i]
+		var e entry
+		if e.parse(it.value(), sp.frames) != nil {
+			return // reported
+		}
+		wrong := func(detail string) {
+			sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Damage, File: sp.name, Offset: sp.skipsEnd(), Stream: name, Version: e.Version, Detail: detail})
+		}
+		if e.records != behind.records || e.snapshots != behind.snapshots {
+			if v.span(e.records) != v.span(behind.records) || v.span(e.snapshots) != v.span(behind.snapshots) {
+				wrong(fmt.Sprintf("it says that the stream's records before are in segments %d and %d, but they are in %d and %d", e.records, e.snapshots, behind.records, behind.snapshots))
+			}
+		}
+		if e.count > 0 && e.first > max(behind.Version+1, e.Floor) && !sc.holed(v, name, behind.Version+1, e.first) {
+			sc.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: sp.name, Offset: e.off, Stream: name, Version: e.first,
+				Detail: fmt.Sprintf("it follows version %d of its stream", behind.Version)})
+		}
+		behind = e.newest(sp.last)
+	}
+	var head standing
+	for _, c := range heads {
+		b, ok, err := c.Get(name, nil)
+		if err != nil {
+			return // reported
+		}
+		if ok {
+			if _, err := head.parse(b); err != nil {
+				head = standing{}
+			}
+			break
+		}
+	}
+	if head.Head != behind.Head && len(heads) > 0 || head.deleted != behind.deleted && len(heads) > 0 {
+		sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Warning, File: v.heads[0].name, Offset: -1, Stream: name, Version: behind.Version,
+			Detail: fmt.Sprintf("the heads say %+v, the spans %+v", head.Head, behind.Head)})
+	}
+	sc.joint(v, name, &behind)
+}
+
+// joint checks that a stream goes on in the log where the spans end.
+func (sc *scan) joint(v *view, name string, behind *standing) {
+	for _, sg := range v.segments {
+		st := sc.s.stream(sg, name)
+		if st == nil || !st.holdsVersions() {
+			continue
+		}
+		if st.first != behind.Version+1 && !behind.Unreadable() && !sc.holed(v, name, behind.Version+1, st.first) {
+			sc.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: sg.name, Offset: -1, Stream: name, Version: st.first,
+				Detail: fmt.Sprintf("it follows version %d of its stream", behind.Version)})
+		}
+		return
+	}
+}
+
+// holed reports whether quarantine has given up the versions from one to another, not
+// included, or may have.
+func (sc *scan) holed(v *view, name string, from, to backend.Version) bool {
+	for i := range v.holes {
+		if h := &v.holes[i]; h.stream == "" || h.stream == name && h.lost.Version >= from && h.lost.Version < to {
+			return true
+		}
+	}
+	return false
+}

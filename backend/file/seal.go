@@ -1,0 +1,377 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+)
+
+// sealer packs segments that are full, beside appends, in a goroutine that Close waits
+// for. What can't be packed stays in the log, where it reads as well: opening takes longer
+// then.
+type sealer struct {
+	wait sync.WaitGroup
+	quit context.CancelFunc
+
+	mu      sync.Mutex
+	running bool
+	again   bool // somebody kicked meanwhile
+}
+
+// spanMost is how large a span is made, if not by one segment alone.
+const spanMost = 64 << 20
+
+// sealEarly has full segments packed.
+func (s *store) sealEarly() {
+	p := &s.sealer
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.again = true; p.running || s.opts.keepLog || s.uneasy() {
+		return
+	}
+	p.running = true
+	ctx, quit := context.WithCancel(context.Background())
+	p.quit = quit
+	p.wait.Go(func() {
+		for p.more() {
+			if err := s.sealFull(ctx); err != nil && ctx.Err() == nil {
+				s.counts.packErrors.Add(1)
+			}
+		}
+		quit()
+	})
+}
+
+// uneasy reports whether opening has found something wrong: nothing is then packed in the
+// background, as that would remove what was found.
+func (s *store) uneasy() bool {
+	return slices.ContainsFunc(s.findings, func(a backend.Anomaly) bool { return a.Severity != backend.Notice })
+}
+
+// more reports whether there may be something to do, and ends the goroutine if not.
+func (p *sealer) more() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.running, p.again = p.again, false
+	return p.running
+}
+
+// stop waits until nothing is packed any more.
+func (p *sealer) stop() {
+	p.mu.Lock()
+	if p.running {
+		p.quit()
+	}
+	p.mu.Unlock()
+	p.wait.Wait()
+}
+
+// sealFull packs all segments that are full.
+func (s *store) sealFull(ctx context.Context) error {
+	s.reshape.Lock()
+	defer s.reshape.Unlock()
+	for {
+		if err := s.mayAppend(); err != nil {
+			return nil // a damaged or poisoned store is left as it is
+		}
+		n, err := s.sealSome(ctx)
+		if n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// sealSome packs full segments from the oldest on, as many as make one span. The caller
+// holds store.reshape.
+func (s *store) sealSome(ctx context.Context) (n int, err error) {
+	v := s.pin()
+	defer s.unpin(v)
+	size := int64(0)
+	s.mu.RLock()
+	for _, sg := range v.segments {
+		if size += sg.end; !sg.full || n > 0 && size > spanMost {
+			break
+		}
+		n++
+	}
+	s.mu.RUnlock()
+	if n == 0 {
+		return 0, nil
+	}
+	p := s.packSegments(ctx, v, n)
+	return n, s.seal(p, n, v.segments[n-1].table.end, nil)
+}
+
+// packSegments prepares to pack the first n segments of a view.
+func (s *store) packSegments(ctx context.Context, v *view, n int) *packer {
+	segments := v.segments[:n]
+	p := &packer{s: s, ctx: ctx, view: v}
+	p.info = spanInfo{first: segments[0].id, last: segments[n-1].id, generation: s.listed.Load().generation + 1, life: newLife()}
+	if k := len(v.spans); k > 0 {
+		p.info.first = v.spans[k-1].last + 1 // ids that were never used, or were given up, too
+	}
+	s.mu.RLock()
+	based := false
+	for _, sg := range segments {
+		t := sg.table
+		if p.info.from == 0 {
+			p.info.from = t.first
+		}
+		p.info.to = max(p.info.to, t.last)
+		if !based && len(t.names) > 0 {
+			p.info.base, based = t.streams[t.names[0]].base()
+		}
+	}
+	if p.info.from == 0 { // cuts alone
+		p.info.from, p.info.to = v.start.position, v.start.position
+	}
+	s.mu.RUnlock()
+	for _, sg := range segments {
+		p.sources = append(p.sources, s.segmentSource(sg))
+	}
+	return p
+}
+
+// base is a time that the stream's records are near to.
+func (st *stream) base() (int64, bool) {
+	for _, at := range st.numbered {
+		if at.off != nowhere {
+			return at.base, true
+		}
+	}
+	for _, sn := range st.snapshots {
+		if sn.off != nowhere {
+			return sn.base, true
+		}
+	}
+	return 0, false
+}
+
+// seal puts a span in the place of the first n segments. start is what stands behind them,
+// lost what of them was given up:
+//
+//	write the span, and heads, each under a tmp name; sync; rename; sync the directory
+//	make the manifest that lists them durable: from here on they count
+//	remove what they replace, once nobody reads it
+//
+// A crash before the manifest leaves files that nothing lists, one after it files that
+// nothing lists any more; the next writing open removes either.
+func (s *store) seal(p *packer, n int, start logStart, lost holes) error {
+	s.preparer.count(&s.preparer.began) // no scan minds the files that nothing lists yet
+	defer s.preparer.count(&s.preparer.ended)
+	if err := p.run(); err != nil {
+		return s.packError(true, p.name(), err)
+	}
+	return s.sealPacked(p, n, start, lost)
+}
+
+// sealPacked is seal for what was packed already.
+func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
+	made, err := s.mergeHeads(p)
+	if err != nil {
+		return s.packError(true, made.name, p.drop(err))
+	}
+	if err := s.putNames(p.name(), made.name); err != nil {
+		return s.packError(false, p.name(), err)
+	}
+	sp := newSpan(s.dir, s.uuid, p.info)
+	if err := sp.verify(p.ctx, s.codec, nil); err != nil {
+		err = errors.Join(fmt.Errorf("what was packed does not read as it was written: %w", err), sp.close(), s.dir.Remove(sp.name), s.dir.Remove(made.name))
+		return s.packError(true, p.name(), err)
+	}
+	kept := p.view.heads[made.merged:]
+	s.manifests.Lock()
+	defer s.manifests.Unlock()
+	clean, err := s.relist(func(m *manifest) {
+		m.start = start
+		m.spans = append(m.spans, p.info)
+		m.heads = []headsInfo{made.info}
+		for _, h := range kept {
+			m.heads = append(m.heads, h.headsInfo)
+		}
+		m.segments = m.segments[n:]
+		m.holes = append(m.holes, lost...)
+	})
+	if err != nil {
+		return s.packError(clean, manifestName, errors.Join(err, sp.close()))
+	}
+	for _, sg := range s.view.segments[:n] {
+		sg.use.dead.Store(true)
+	}
+	for _, h := range p.view.heads[:made.merged] {
+		h.use.dead.Store(true)
+	}
+	s.change(func(v *view) {
+		v.spans = append(v.spans, sp)
+		v.heads = append([]*heads{newHeads(s.dir, s.uuid, made.info)}, kept...)
+		v.segments = v.segments[n:]
+		v.start = start
+	})
+	s.counts.packs.Add(1)
+	s.counts.packed.Add(p.info.size)
+	return nil
+}
+
+// packError is why nothing could be packed. Where everything is as it was, it can be tried
+// again; else the handle is not fit to write.
+func (s *store) packError(clean bool, name string, err error) error {
+	switch {
+	case clean && noSpace(err):
+		return fmt.Errorf("%w: packing %s: %w", backend.ErrNoSpace, name, err)
+	case clean:
+		return err
+	}
+	s.setPoison(fmt.Errorf("packing %s: %w", name, err))
+	return *s.poison.Load()
+}
+
+// putNames gives files the names that they were written for, durably.
+func (s *store) putNames(names ...string) error {
+	for _, name := range names {
+		if err := s.dir.Rename(name+tmpSuffix, name); err != nil {
+			return err
+		}
+	}
+	return s.dir.SyncDir(".")
+}
+
+// newHeadsFile is what mergeHeads has written.
+type newHeadsFile struct {
+	name   string
+	info   headsInfo
+	merged int // how many of the newest files it replaces
+}
+
+// mergeHeads writes the heads that go with a span, and merges the newest of those that
+// there are into them, as long as they are not twice as large as what is merged so far.
+func (s *store) mergeHeads(p *packer) (out newHeadsFile, err error) {
+	out.info.generation = p.info.generation
+	out.name = headsName(out.info.generation)
+	count := uint64(len(p.fresh))
+	for _, h := range p.view.heads {
+		if h.streams > 2*count {
+			break
+		}
+		count += h.streams
+		out.merged++
+	}
+	rows := []rowSource{&freshRows{rows: p.fresh}}
+	for _, h := range p.view.heads[:out.merged] {
+		t, err := h.open()
+		if err != nil {
+			return out, err
+		}
+		rows = append(rows, &tableRows{rows: t.Seek("")})
+	}
+	out.info.size, out.info.streams, err = s.writeHeads(out.info.generation, rows)
+	return out, err
+}
+
+// writeHeads writes the rows of several sources, of which the first that has a stream
+// counts, to a tmp file.
+func (s *store) writeHeads(generation uint64, rows []rowSource) (size int64, streams uint64, err error) {
+	f, err := createNew(s.dir, headsName(generation)+tmpSuffix)
+	if err != nil {
+		return 0, 0, err
+	}
+	out := &fileWriter{file: f}
+	w := sorted.NewWriter(out, lifeSeed(s.uuid, generation, 0))
+	for _, r := range rows {
+		r.advance()
+	}
+	for err == nil {
+		var least rowSource
+		for _, r := range rows {
+			if r.ok() && (least == nil || bytes.Compare(r.name(), least.name()) < 0) {
+				least = r
+			}
+		}
+		if least == nil {
+			break
+		}
+		name := string(least.name())
+		err = w.Add(name, least.value())
+		for _, r := range rows {
+			if r.ok() && string(r.name()) == name {
+				r.advance()
+			}
+		}
+	}
+	for _, r := range rows {
+		err = errors.Join(err, r.err())
+	}
+	if err == nil {
+		size, err = w.Finish()
+	}
+	if err == nil {
+		err = out.flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = s.dir.Remove(headsName(generation) + tmpSuffix)
+	}
+	return size, uint64(w.Count()), err
+}
+
+// rowSource yields names, rising, and their values.
+type rowSource interface {
+	advance()
+	ok() bool
+	name() []byte
+	value() []byte
+	err() error
+}
+
+// freshRows are those of a span that was just packed.
+type freshRows struct {
+	rows []freshHead
+	at   int
+}
+
+func (r *freshRows) advance()      { r.at++ }
+func (r *freshRows) ok() bool      { return r.at <= len(r.rows) }
+func (r *freshRows) name() []byte  { return []byte(r.rows[r.at-1].name) }
+func (r *freshRows) value() []byte { return r.rows[r.at-1].value }
+func (r *freshRows) err() error    { return nil }
+
+// tableRows are those of a table.
+type tableRows struct {
+	rows *sorted.Iterator
+	more bool
+}
+
+func (r *tableRows) advance()      { r.more = r.rows.Next() }
+func (r *tableRows) ok() bool      { return r.more }
+func (r *tableRows) name() []byte  { return r.rows.Name() }
+func (r *tableRows) value() []byte { return r.rows.Value() }
+func (r *tableRows) err() error    { return r.rows.Err() }
+
+// fileWriter writes to a file from its beginning on.
+type fileWriter struct {
+	file disk.File
+	off  int64
+	buf  []byte
+}
+
+func (w *fileWriter) Write(b []byte) (int, error) {
+	w.buf = append(w.buf, b...)
+	if len(w.buf) >= packBuffer {
+		return len(b), w.flush()
+	}
+	return len(b), nil
+}
+
+func (w *fileWriter) flush() error {
+	_, err := w.file.WriteAt(w.buf, w.off)
+	w.off, w.buf = w.off+int64(len(w.buf)), w.buf[:0]
+	return err
+}

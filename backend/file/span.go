@@ -1,0 +1,244 @@
+package file
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"sync"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+)
+
+// A span is what segments are packed into: the same records, gathered by stream. It is
+// written once, under a name of its own, and never changed:
+//
+//	0         4096
+//	┌─────────┬─────────────┬─────────────┬─ ─ ─┬────────────┬───────┬───────┐
+//	│ header  │ a's records │ b's records │     │ skip lists │ zeros │ table │
+//	└─────────┴─────────────┴─────────────┴─ ─ ─┴────────────┴───────┴───────┘
+//	                                      frames         skips         size
+//
+// Streams stand in the order of their names; of each the numbered records by version,
+// then the snapshots by version and position. A record is a frame: how far its position is
+// above the span's first (v), then its envelope as package codec writes it, its time
+// counted from the span's base. So all that frames need to be read, and to be found
+// without the table, is in the frames and the header.
+//
+// The skip list of a stream with much in the span says where a version is, every
+// skipStep bytes:
+//
+//	version u64 │ offset u32, from the stream's first record │ … │ CRC u32
+//
+// The table, of package sorted, tells of each stream where it stands behind the span and
+// where its records are: see entry. Table and skip lists can be made again from the
+// frames.
+//
+// The header is a page:
+//
+//	   0  magic "papyrasp"
+//	   8  format u32
+//	  12  zero u32
+//	  16  store UUID
+//	  32  first id u64, last id u64    of the segments that the span holds
+//	  48  generation u64               of the manifest that was to list it first
+//	  56  life u64                     random
+//	  64  first position u64, last position u64
+//	  80  base time i64                in nanoseconds since 1970
+//	  88  records u64, streams u64
+//	 104  frames u64, skips u64, size u64: offsets, see above
+//	 128  zero
+//	4092  CRC of all before
+//
+// The manifest says all that the header does.
+type spanInfo struct {
+	first, last         uint64
+	generation, life    uint64
+	from, to            backend.Position
+	base                int64
+	records, streams    uint64
+	frames, skips, size int64
+}
+
+const (
+	spanMagic = "papyrasp"
+	skipStep  = 32 << 10
+	skipEntry = 12
+)
+
+// print writes the span's line in the manifest.
+func (i *spanInfo) print(b *bytes.Buffer) {
+	fmt.Fprintf(b, "span %d-%d generation %d life %016x from %d to %d base %d records %d streams %d frames %d skips %d bytes %d\n",
+		i.first, i.last, i.generation, i.life, i.from, i.to, i.base, i.records, i.streams, i.frames, i.skips, i.size)
+}
+
+// scan is the inverse of print.
+func (i *spanInfo) scan(line string) error {
+	_, err := fmt.Sscanf(line, "span %d-%d generation %d life %x from %d to %d base %d records %d streams %d frames %d skips %d bytes %d",
+		&i.first, &i.last, &i.generation, &i.life, &i.from, &i.to, &i.base, &i.records, &i.streams, &i.frames, &i.skips, &i.size)
+	if err == nil && (i.first > i.last || i.from > i.to || i.frames < headerSize || i.skips < i.frames || i.size < i.skips || i.size > maxSegment) {
+		err = fmt.Errorf("a span that can't be: %s", line)
+	}
+	return err
+}
+
+func (i *spanInfo) encode(store [16]byte) []byte {
+	b := make([]byte, headerSize)
+	le := binary.LittleEndian
+	copy(b, spanMagic)
+	le.PutUint32(b[8:], FormatVersion)
+	copy(b[16:], store[:])
+	for n, u := range [...]uint64{i.first, i.last, i.generation, i.life, uint64(i.from), uint64(i.to), uint64(i.base), i.records, i.streams, uint64(i.frames), uint64(i.skips), uint64(i.size)} {
+		le.PutUint64(b[32+8*n:], u)
+	}
+	le.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli))
+	return b
+}
+
+// span is an open span. What it holds never changes: any number of goroutines may read.
+type span struct {
+	spanInfo
+	name  string
+	dir   disk.FS
+	store [16]byte
+	seed  uint32 // of table and skip lists
+	use   usage
+
+	mu    sync.Mutex
+	file  disk.File // nil: not opened yet, or it can't be
+	table *sorted.Table
+}
+
+func newSpan(dir disk.FS, store [16]byte, info spanInfo) *span {
+	return &span{spanInfo: info, name: spanName(info.first, info.last, info.generation), dir: dir, store: store, seed: lifeSeed(store, info.last, info.life)}
+}
+
+// open opens the file if it is not open yet.
+func (sp *span) open() (disk.File, *sorted.Table, error) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.file == nil {
+		f, err := sp.dir.Open(sp.name, os.O_RDONLY)
+		if err != nil {
+			return nil, nil, unreadable(sp.name, 0, err)
+		}
+		sp.file, sp.table = f, sorted.Open(f, sp.skipsEnd(), sp.size-sp.skipsEnd(), sp.seed)
+	}
+	return sp.file, sp.table, nil
+}
+
+// skipsEnd is where the table begins: at a page.
+func (i *spanInfo) skipsEnd() int64 { return (i.skips + pageSize - 1) &^ (pageSize - 1) }
+
+func (sp *span) close() error {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.file == nil {
+		return nil
+	}
+	err := sp.file.Close()
+	sp.file, sp.table = nil, nil
+	return err
+}
+
+// ReadAt reads the file.
+func (sp *span) ReadAt(p []byte, off int64) (int, error) {
+	f, _, err := sp.open()
+	if err != nil {
+		return 0, err
+	}
+	return f.ReadAt(p, off)
+}
+
+// find returns the entry of a stream.
+func (sp *span) find(name string) (e entry, ok bool, err error) {
+	_, table, err := sp.open()
+	if err != nil {
+		return e, false, err
+	}
+	var room [128]byte
+	b, ok, err := table.Get(name, room[:0])
+	if err == nil && ok {
+		err = e.parse(b, sp.frames)
+	}
+	if err != nil {
+		return e, false, sp.corruptTable(err)
+	}
+	return e, ok, nil
+}
+
+// corruptTable is the error for a table that can't be read.
+func (sp *span) corruptTable(err error) error { return corruptBlock(sp.name, sp.skipsEnd(), err) }
+
+// corruptBlock is the error for a table, at an offset of a file, that can't be read.
+func corruptBlock(name string, at int64, err error) error {
+	var be *sorted.BlockError
+	ce := &backend.CorruptError{File: name, Offset: at, Detail: "the table of streams: " + err.Error()}
+	if asBlock(err, &be) {
+		ce.Offset, ce.Length, ce.Detail = at+be.Offset, sorted.BlockSize, "a block of the table of streams: "+be.Err.Error()
+	}
+	return ce
+}
+
+// bytes returns n bytes of the span's records from off through a window; fewer at their
+// end.
+func (sp *span) bytes(w *window, off int64, n, ahead int) ([]byte, error) {
+	if !w.has(sp, off, n) {
+		if err := w.read(sp, sp, sp.name, off, max(n, ahead), sp.frames); err != nil {
+			return nil, err
+		}
+	}
+	return w.part(off, n), nil
+}
+
+// hop reads what it takes to step over the frame at off: how far its position is above
+// the span's first, where its envelope begins, and how long the frame is. Nothing is
+// checked but that it ends by limit.
+func (sp *span) hop(w *window, off, limit int64, ahead int) (rel uint64, head, n int, err error) {
+	b, err := sp.bytes(w, off, int(min(limit-off, binary.MaxVarintLen64+8)), ahead)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	rel, head = binary.Uvarint(b)
+	if head <= 0 || rel > uint64(sp.to-sp.from) {
+		return 0, 0, 0, fmt.Errorf("%w: a position that can't be", backend.ErrCorrupt)
+	}
+	n, err = codec.Length(b[head:])
+	if err == nil && int64(head+n) > limit-off {
+		err = fmt.Errorf("%w: the record goes on beyond the end of its place", backend.ErrCorrupt)
+	}
+	return rel, head, head + n, err
+}
+
+// skipTo returns where in a stream's records to begin looking for a version: at the
+// frame at off, which is that of the version at.
+func (sp *span) skipTo(e *entry, v backend.Version) (off int64, at backend.Version, err error) {
+	off, at = e.off, e.first
+	if e.skips == 0 || v <= at {
+		return off, at, nil
+	}
+	size := int64(e.skips)*skipEntry + 4
+	if sp.frames+e.skip+size > sp.skips {
+		return 0, 0, &backend.CorruptError{File: sp.name, Offset: sp.frames, Detail: "a skip list that is not in the file"}
+	}
+	b := make([]byte, size)
+	if _, err := sp.ReadAt(b, sp.frames+e.skip); err != nil && err != io.EOF {
+		return 0, 0, unreadable(sp.name, sp.frames+e.skip, err)
+	}
+	if crc32.Update(sp.seed, castagnoli, b[:size-4]) != binary.LittleEndian.Uint32(b[size-4:]) {
+		return 0, 0, &backend.CorruptError{File: sp.name, Offset: sp.frames + e.skip, Length: size, Detail: "the skip list is not what was written"}
+	}
+	for ; len(b) > 4; b = b[skipEntry:] {
+		version := backend.Version(binary.LittleEndian.Uint64(b))
+		if version > v {
+			break
+		}
+		off, at = e.off+int64(binary.LittleEndian.Uint32(b[8:])), version
+	}
+	return off, at, nil
+}

@@ -1,0 +1,230 @@
+package file
+
+import (
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// table is where the records of one segment are. It is built by walking the segment when
+// the store is opened, grows with each append after its sync, and so holds only what is
+// durable. It takes 24 bytes a record, 24 for each 32 KiB of log, and some 200 for each
+// stream; it goes when the segment is packed into a span.
+//
+// store.mu guards it: held for lookups and additions, never while a file is read, written
+// or synced. Slices only grow: what was taken from them under the lock stays good.
+type table struct {
+	streams map[string]*stream
+	names   []string // of streams, in the order of their first records
+	marks   []waypoint
+	first   backend.Position // of its records; 0: none
+	last    backend.Position
+	records int64
+	end     logStart // what stands before the group that follows the last
+
+	since int  // bytes of log since the last waypoint
+	split bool // the next group needs a waypoint of its own
+
+	listing sync.Mutex // guards what follows
+	sorted  []string   // names, in order: replaced, never changed
+	listed  int        // how many of names are in sorted
+}
+
+// place is where a record is in its segment, and what it takes to read it.
+type place struct {
+	position backend.Position
+	base     int64 // its group's base time
+	off      uint32
+}
+
+// nowhere, as an offset, says that the record is in a hole.
+const nowhere = 0
+
+// waypoint is where a read by position can begin: at a record, of which it is known in
+// which group it is. The groups up to the next waypoint follow one another.
+type waypoint struct {
+	position backend.Position
+	group    uint32 // offset of the group's header
+	nth      uint32 // the record's number in its group
+	off      uint32 // the record's offset, or the header's if nth is 0
+	end      uint32 // where the last group that began after the waypoint ends
+}
+
+// wayStep is how many bytes of log lie between waypoints, at least.
+const wayStep = 32 << 10
+
+// stream is where the records of one stream are in one segment, and what the segment
+// makes of where the stream stands.
+type stream struct {
+	name      string          // the one copy of it
+	version   backend.Version // its newest here; 0: none
+	epoch     uint64
+	floor     backend.Version  // what it was raised to here; 0: it was not
+	cut       backend.Position // where that was
+	deleted   backend.Position // records up to this are gone, snapshots too; 0: none are
+	first     backend.Version  // of numbered[0]
+	numbered  []place          // in version order, dense but for gaps
+	gaps      []gap            // in version order; none in a healthy store
+	snapshots []snapshot       // ordered by (version, position); replaced when one is inserted
+	last      backend.Position // of its newest record here
+}
+
+type snapshot struct {
+	version backend.Version
+	place
+}
+
+// gap is versions that are lost: those from first on stand before numbered[at].
+type gap struct {
+	at    int
+	first backend.Version
+	lost  backend.CorruptError
+	n     backend.Version
+}
+
+func newTable() *table { return &table{streams: map[string]*stream{}} }
+
+// begin takes in a group at off of a segment; put follows for each of its records.
+func (t *table) begin(off int64, g *group) {
+	if n := len(t.marks); n == 0 || t.split || t.since >= wayStep {
+		t.since, t.split = 0, false
+		t.waypoint(off, off, g.first, 0)
+	}
+	t.since += groupSize
+	t.marks[len(t.marks)-1].end = uint32(off) + g.length
+	t.end.sequence, t.end.chain = g.sequence, g.crc
+}
+
+// put takes in the nth record of the group at off.
+func (t *table) put(off int64, nth int, p backend.Position, e extent) {
+	if t.since >= wayStep && nth > 0 {
+		end := t.marks[len(t.marks)-1].end
+		t.since, t.split = 0, true
+		t.waypoint(off+int64(e.at), off, p, nth)
+		t.marks[len(t.marks)-1].end = end
+	}
+	t.since += e.n
+	t.records++
+	t.reach(p)
+}
+
+// reach notes that the segment holds, or has lost, a record at p.
+func (t *table) reach(p backend.Position) {
+	if t.first == 0 {
+		t.first = p
+	}
+	t.last = max(t.last, p)
+	t.end.position = max(t.end.position, p)
+}
+
+func (t *table) waypoint(off, group int64, p backend.Position, nth int) {
+	if n := len(t.marks); nth > 0 {
+		t.marks[n-1].end = uint32(off)
+	}
+	t.marks = append(t.marks, waypoint{p, uint32(group), uint32(nth), uint32(off), uint32(group)})
+}
+
+// record takes in where one record of a stream is.
+func (t *table) record(r *backend.Record, at place) {
+	st := t.stream(r.Stream)
+	switch {
+	case r.Kind != backend.Snapshot:
+		if len(st.numbered) == 0 && len(st.gaps) == 0 {
+			st.first = r.Version
+		}
+		st.numbered = append(st.numbered, at)
+		st.version = r.Version
+	default:
+		st.snapshots = insertSnapshot(st.snapshots, snapshot{r.Version, at})
+	}
+	st.epoch = max(st.epoch, r.Epoch)
+	st.last = at.position
+}
+
+// cut raises a stream's floor: what is below it goes. p is the last position before.
+func (t *table) cut(f *backend.StreamFloor, p backend.Position) {
+	st := t.stream(f.Stream)
+	st.floor, st.cut = max(st.floor, f.Floor), p
+	if f.Delete {
+		st.deleted = p
+	}
+}
+
+// stream returns the named stream, new if need be.
+func (t *table) stream(name string) *stream {
+	st := t.streams[name]
+	if st == nil {
+		st = &stream{name: strings.Clone(name)}
+		t.streams[st.name] = st
+		t.names = append(t.names, st.name)
+	}
+	return st
+}
+
+// insertSnapshot puts s in its place. Slices that readers hold are not changed.
+func insertSnapshot(list []snapshot, s snapshot) []snapshot {
+	at := sort.Search(len(list), func(i int) bool { return list[i].version > s.version })
+	if at == len(list) {
+		return append(list, s)
+	}
+	return slices.Insert(slices.Clip(list[:len(list):len(list)]), at, s)
+}
+
+// loseVersions notes that n versions of the stream are lost, from next on.
+func (st *stream) loseVersions(next, n backend.Version, lost backend.CorruptError) {
+	if len(st.numbered) == 0 && len(st.gaps) == 0 {
+		st.first = next
+	}
+	st.gaps = append(st.gaps, gap{at: len(st.numbered), first: next, n: n, lost: lost})
+	st.version = next + n - 1
+}
+
+// find returns the index in numbered of version v, or the gap that it is in. If
+// numbered ends before v, the index is its length.
+func (st *stream) find(v backend.Version) (i int, in *gap) {
+	v = max(v, st.first)
+	lost := backend.Version(0)
+	for g := range st.gaps {
+		gp := &st.gaps[g]
+		if v < gp.first {
+			break
+		}
+		if v < gp.first+gp.n {
+			return gp.at, gp
+		}
+		lost += gp.n
+	}
+	return int(min(v-st.first-lost, backend.Version(len(st.numbered)))), nil
+}
+
+// holdsVersions reports whether the segment has numbered records of the stream, or has
+// lost some.
+func (st *stream) holdsVersions() bool { return len(st.numbered) > 0 || len(st.gaps) > 0 }
+
+// list returns the names in order. The lock is not held.
+func (t *table) list(names []string) []string {
+	t.listing.Lock()
+	defer t.listing.Unlock()
+	if len(names) <= t.listed {
+		return t.sorted
+	}
+	fresh := slices.Clone(names[t.listed:])
+	slices.Sort(fresh)
+	t.sorted, t.listed = merge(t.sorted, fresh), len(names)
+	return t.sorted
+}
+
+func merge(a, b []string) []string {
+	out := make([]string, 0, len(a)+len(b))
+	for len(a) > 0 && len(b) > 0 {
+		if a[0] < b[0] {
+			out, a = append(out, a[0]), a[1:]
+		} else {
+			out, b = append(out, b[0]), b[1:]
+		}
+	}
+	return append(append(out, a...), b...)
+}
