@@ -31,3 +31,53 @@ func (d *Decoder) Head(src []byte, p backend.Position, base int64, r *backend.Re
 	d.fill(r, &f, base)
 	return n, nil
 }
+
+// Mend looks whether one byte of the head is all that is wrong with the record at position
+// p in src, which is exactly one, and puts it right in place: head and record carry a
+// checksum each, which both must hold then, so that this is no guess. It returns false,
+// with src as it was, if there is no such byte.
+func (d *Decoder) Mend(src []byte, p backend.Position) bool {
+	if len(src) < minLength+4 {
+		return false
+	}
+	seed := d.Seed.at(p)
+	var f fields
+	most := min(len(src), backend.MaxStreamBytes+backend.MaxTypeBytes+MaxOverhead)
+	if end, ok := f.parse(src); ok {
+		most = min(most, end+4)
+	}
+	for i := range most {
+		was := src[i]
+		for x := 1; x < 256; x++ {
+			src[i] = was ^ byte(x)
+			if i < 6 && !lengthIs(src, len(src)) {
+				continue
+			}
+			end, ok := f.parse(src)
+			if ok && end+4+f.meta <= len(src)-4 && i < end+4 &&
+				crc32.Update(seed, castagnoli, src[:end]) == binary.LittleEndian.Uint32(src[end:]) &&
+				crc32.Update(seed, castagnoli, src[:len(src)-4]) == binary.LittleEndian.Uint32(src[len(src)-4:]) {
+				return true
+			}
+		}
+		src[i] = was
+	}
+	return false
+}
+
+// lengthIs reports whether the record in src says that it takes n bytes.
+func lengthIs(src []byte, n int) bool {
+	u, w := binary.Uvarint(src[1:min(len(src), 6)])
+	return w > 0 && 1+w+int(u)+4 == n
+}
+
+// HeadIs reports whether a head that is sound at position p stands at the beginning of
+// src, of a record of exactly n bytes.
+func (d *Decoder) HeadIs(src []byte, p backend.Position, n int) bool {
+	if len(src) < minLength || !lengthIs(src, n) {
+		return false
+	}
+	var f fields
+	end, ok := f.parse(src)
+	return ok && end+4+f.meta <= n-4 && end+4 <= len(src) && crc32.Update(d.Seed.at(p), castagnoli, src[:end]) == binary.LittleEndian.Uint32(src[end:])
+}

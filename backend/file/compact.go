@@ -111,15 +111,11 @@ func (s *store) dirty(ctx context.Context, floors []backend.StreamFloor) (map[ui
 			func(h *standing) uint64 { return h.snapshots },
 		} {
 			for id := before(&h); id > 0; {
-				sp := v.span(id)
-				if sp == nil {
-					break
-				}
-				e, ok, err := sp.find(f.Stream)
+				sp, e, err := v.holding(id, f.Stream)
 				if err != nil {
 					return nil, err
 				}
-				if !ok {
+				if sp == nil {
 					break
 				}
 				if below(&e) {

@@ -104,10 +104,38 @@ func (v *view) search(name string) (standing, error) {
 	return standing{}, nil
 }
 
+// older returns the newest span before a segment's in which a stream is, and what it says
+// of it; nil if there is none.
+func (v *view) older(id uint64, name string) (sp *span, e entry, err error) {
+	for i := len(v.spans) - 1; i >= 0; i-- {
+		if sp = v.spans[i]; sp.last >= id {
+			continue
+		}
+		e, ok, err := sp.find(name)
+		if ok || err != nil {
+			return sp, e, err
+		}
+	}
+	return nil, e, nil
+}
+
+// holding returns the span that covers a segment, and what it says of a stream that should
+// be in it. If the span was given up it is the newest before.
+func (v *view) holding(id uint64, name string) (sp *span, e entry, err error) {
+	if sp = v.span(id); sp == nil {
+		return v.older(id, name)
+	}
+	e, ok, err := sp.find(name)
+	if err == nil && !ok {
+		err = &backend.CorruptError{File: sp.name, Offset: sp.skipsEnd(), Stream: name, Detail: "the stream should be in the span's table, and is not"}
+	}
+	return sp, e, err
+}
+
 // standing returns where a stream stands now, and where its newest record that is known
 // is: 0 if none is.
 func (s *store) standing(v *view, name string) (h standing, last backend.Position, err error) {
-	if len(v.spans) > 0 {
+	if len(v.spans)+len(v.heads) > 0 {
 		if h, err = v.standing(name); err != nil {
 			return h, 0, err
 		}

@@ -28,6 +28,7 @@ func (hs holes) between(from, to backend.Position) error {
 	for i := range hs {
 		if h := &hs[i]; h.from <= to && h.to >= from {
 			lost := h.lost
+			lost.Position = max(h.from, from)
 			return &lost
 		}
 	}
@@ -72,7 +73,7 @@ func (hs holes) above(p backend.Position) *hole {
 }
 
 // below returns the oldest hole that may hold records of a stream whose oldest known
-// record is at p.
+// record is at p, as above.
 func (hs holes) below(p backend.Position) *hole {
 	for i := range hs {
 		if h := &hs[i]; h.stream == "" && h.from < p && !h.marked {
@@ -80,6 +81,16 @@ func (hs holes) below(p backend.Position) *hole {
 		}
 	}
 	return nil
+}
+
+// hides reports whether records of any stream may be in a hole below p.
+func (hs holes) hides(p backend.Position) bool {
+	for i := range hs {
+		if h := &hs[i]; h.stream == "" && h.from < p {
+			return true
+		}
+	}
+	return false
 }
 
 // doubtful is the error for a stream that may have records in a hole.

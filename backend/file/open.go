@@ -346,13 +346,7 @@ func (s *store) walker(ctx context.Context, v *view, segments []*segment, ms *ma
 	if ms.ok {
 		w.mark = &ms.newest
 	}
-	w.prior = func(name string) (backend.Version, error) {
-		h, err := v.standing(name)
-		if h.Unreadable() {
-			h.Version = 0
-		}
-		return h.Version, err
-	}
+	w.prior = v.standing
 	return w
 }
 

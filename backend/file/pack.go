@@ -41,6 +41,7 @@ type spot struct {
 	place
 	version backend.Version
 	off     int64 // place.off, without its bounds
+	n       int   // how many bytes it takes; 0: not known
 }
 
 // packer writes one span.
@@ -403,11 +404,11 @@ func (src *segmentSource) next() (*part, error) {
 		for len(gaps) > 0 && gaps[0].at == i {
 			next, gaps = gaps[0].first+gaps[0].n, gaps[1:]
 		}
-		p.numbered = append(p.numbered, spot{at, next, int64(at.off)})
+		p.numbered = append(p.numbered, spot{place: at, version: next, off: int64(at.off)})
 		next++
 	}
 	for _, sn := range st.snapshots {
-		p.snapshots = append(p.snapshots, spot{sn.place, sn.version, int64(sn.off)})
+		p.snapshots = append(p.snapshots, spot{place: sn.place, version: sn.version, off: int64(sn.off)})
 	}
 	return p, nil
 }
@@ -424,6 +425,9 @@ func (src *segmentSource) load(at spot, r *backend.Record) error {
 		}
 	}
 	if err == nil {
+		_, err = src.decoder.Decode(b, at.position, at.base, r)
+	}
+	if b := src.sg.mended[at.off]; err != nil && b != nil {
 		_, err = src.decoder.Decode(b, at.position, at.base, r)
 	}
 	if err == nil && r.Version != at.version {

@@ -257,7 +257,9 @@ func (rc *recovery) packAgain(sp *span) error {
 	var marked holes
 	for i := range lost {
 		l := &lost[i]
-		marked = append(marked, markedHole(l.position, l.stream, l.version, l.err()))
+		h := markedHole(l.position, l.stream, l.version, l.err())
+		h.to = l.to
+		marked = append(marked, h)
 	}
 	return s.swap(p, at, 1, marked)
 }
@@ -358,14 +360,14 @@ func (s *store) surveySource(ctx context.Context, v *view, at int) (src *surveyS
 	src.decoder.Seed = s.codec
 	parts := map[string]*part{}
 	heads := map[string]*standing{}
-	lost, err = sp.survey(ctx, s.codec, &src.window, func(off int64, r *backend.Record) {
+	lost, err = sp.survey(ctx, s.codec, &src.window, func(at frame, r *backend.Record) {
 		p, h := parts[r.Stream], heads[r.Stream]
 		if p == nil {
 			p, h = &part{name: r.Stream}, new(standing)
 			parts[r.Stream], heads[r.Stream] = p, h
 			src.parts = append(src.parts, p)
 		}
-		to := spot{place: place{position: r.Position}, version: r.Version, off: off}
+		to := spot{place: place{position: r.Position}, version: r.Version, off: at.off + int64(at.head), n: at.n - at.head}
 		h.Epoch = max(h.Epoch, r.Epoch)
 		if r.Kind == backend.Snapshot {
 			p.snapshots, h.snapshots = append(p.snapshots, to), sp.last
@@ -385,41 +387,73 @@ func (s *store) surveySource(ctx context.Context, v *view, at int) (src *surveyS
 }
 
 // addRows completes the parts by what the table says, as far as it can be read, or else by
-// what spans before say.
+// what the heads say of the streams whose newest records are here, or by spans before.
 func (src *surveySource) addRows(v *view, at int, parts map[string]*part, found map[string]*standing) {
 	older := &view{spans: v.spans[:at]}
-	for name, p := range parts {
-		h := found[name]
+	add := func(name string, prior, behind standing) {
+		p := parts[name]
+		if p == nil { // no record is left here
+			p = &part{name: name}
+			parts[name] = p
+			src.parts = append(src.parts, p)
+		}
+		p.prior, p.after = &prior, func(standing) standing { return behind }
+	}
+	for name := range parts {
 		if e, ok, err := src.sp.find(name); err == nil && ok {
-			prior, behind := e.standing, e.newest(src.sp.last)
-			p.prior, p.after = &prior, func(standing) standing { return behind }
+			add(name, e.standing, e.newest(src.sp.last))
 			continue
 		}
 		prior, _ := older.search(name)
-		p.prior, p.after = &prior, func(before standing) standing {
-			if !before.Unreadable() {
-				h.Floor = before.Floor
-			}
-			if h.records == 0 {
-				h.Version, h.Floor, h.records = before.Version, before.Floor, before.records
-			}
-			if h.snapshots == 0 {
-				h.snapshots = before.snapshots
-			}
-			h.Epoch, h.deleted = max(h.Epoch, before.Epoch), before.deleted
-			return *h
-		}
+		add(name, prior, found[name].behind(prior))
 	}
-	rows, err := src.sp.rows()
-	if err != nil {
+	if rows, err := src.sp.rows(); err == nil {
+		for i := range rows {
+			if r := &rows[i]; parts[r.name] == nil {
+				add(r.name, r.standing, r.newest(src.sp.last))
+			}
+		}
 		return
 	}
-	for i := range rows { // streams of which no record is left here
-		if r := &rows[i]; parts[r.name] == nil {
-			prior, behind := r.standing, r.newest(src.sp.last)
-			src.parts = append(src.parts, &part{name: r.name, prior: &prior, after: func(standing) standing { return behind }})
+	for _, run := range v.heads {
+		t, err := run.open()
+		if err != nil {
+			continue
+		}
+		for it := t.Seek(""); it.Next(); {
+			var h standing
+			if _, err := h.parse(it.Value()); err != nil || v.span(h.records) != src.sp && v.span(h.snapshots) != src.sp {
+				continue
+			}
+			name := string(it.Name())
+			if now, err := v.standing(name); err != nil || now != h {
+				continue
+			}
+			if e, ok, err := src.sp.find(name); err == nil && ok {
+				add(name, e.standing, e.newest(src.sp.last))
+				continue
+			}
+			prior, _ := older.search(name)
+			add(name, prior, h)
 		}
 	}
+}
+
+// behind returns the standing behind a span of which h is what its records tell, and prior
+// what spans before it do.
+func (h *standing) behind(prior standing) standing {
+	out := prior
+	if h.records > 0 {
+		if prior.Unreadable() {
+			out.Floor = h.Floor
+		}
+		out.Version, out.records = h.Version, h.records
+	}
+	if h.snapshots > 0 {
+		out.snapshots = h.snapshots
+	}
+	out.Epoch = max(out.Epoch, h.Epoch)
+	return out
 }
 
 func (src *surveySource) next() (*part, error) {
@@ -431,6 +465,18 @@ func (src *surveySource) next() (*part, error) {
 	return p, nil
 }
 
+// load reads the record whose envelope is at a spot: what stands before it may be wrong,
+// and so may be one byte of its head.
 func (src *surveySource) load(at spot, r *backend.Record) error {
-	return src.sp.load(&src.window, &src.decoder, at.off, leastRead, r)
+	b, err := src.sp.bytes(&src.window, at.off, at.n, at.n)
+	if err == nil {
+		_, err = src.decoder.Decode(b, at.position, src.sp.base, r)
+	}
+	if fixed := append([]byte{}, b...); err != nil && src.decoder.Mend(fixed, at.position) {
+		_, err = src.decoder.Decode(fixed, at.position, src.sp.base, r)
+	}
+	if err != nil {
+		return corruptRecord(src.sp.name, at.off, 0, r, err)
+	}
+	return nil
 }

@@ -124,6 +124,11 @@ func (r *reader) load(sg *segment, p place, ahead int) error {
 	if _, err = r.decoder.Decode(b, p.position, p.base, &r.record); err == nil || errors.Is(err, backend.ErrFormat) {
 		return err
 	}
+	if b := sg.mended[off]; b != nil {
+		if _, err := r.decoder.Decode(b, p.position, p.base, &r.record); err == nil {
+			return nil
+		}
+	}
 	return corruptRecord(sg.name, off, int64(n), &r.record, err)
 }
 

@@ -90,6 +90,7 @@ func saveName(t torn, sum uint32) string {
 // and a hole is marked in the manifest. A dry run says the same and does nothing. It stops
 // at the first step that fails; run again, it goes on from there.
 func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
+	s.sealer.stop()
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
 	rc := &recovery{s: s, ctx: ctx, to: s.dir, folder: quarantineDir, v: s.pin()}
@@ -160,6 +161,7 @@ func (rc *recovery) look() (err error) {
 		return err
 	}
 	rc.walk = s.walker(rc.ctx, rc.v, segments, &rc.ms)
+	rc.walk.givingUp = true
 	rc.walk.report = func(a backend.Anomaly) { rc.found = append(rc.found, a) }
 	return rc.walk.run()
 }
@@ -190,9 +192,9 @@ func (rc *recovery) repairs() error {
 		}
 	}
 	for _, m := range rc.walk.mended {
-		rc.add("rebuild", m.sg.name, m.off, groupSize, rc.folder, "one byte of a group's header, from its checksum", func() error {
-			return rc.saveAnd(torn{m.sg, m.off, m.off + groupSize}, func() error {
-				if _, err := m.sg.file.WriteAt(m.header, m.off); err != nil {
+		rc.add("mend", m.sg.name, m.off, int64(len(m.b)), rc.folder, "one byte, which two checksums tell: saved, then put right", func() error {
+			return rc.saveAnd(torn{m.sg, m.off, m.off + int64(len(m.b))}, func() error {
+				if _, err := m.sg.file.WriteAt(m.b, m.off); err != nil {
 					return err
 				}
 				return m.sg.file.Sync()

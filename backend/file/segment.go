@@ -24,7 +24,7 @@ type segment struct {
 	laid    int64 // the size of the file; what lies above end is zeros. The appender's own
 	ordinal int   // its place in the walk. The walker's own
 
-	mended map[int64][]byte // headers of groups as they were written, where they rot on disk: see walker.mend
+	mended map[int64][]byte // by offset, headers and records as they should be, where one byte is wrong: see walker.patch
 }
 
 func newSegment(store [16]byte, l listed, file disk.File) *segment {

@@ -48,16 +48,12 @@ func (r *reader) pieces(name string, from backend.Version) (list []piece, err er
 			return nil, err
 		}
 		for id := h.records; id > 0 && from < least; {
-			sp := r.v.span(id)
-			if sp == nil {
-				return nil, &backend.CorruptError{File: manifestName, Offset: -1, Stream: name, Detail: "a span that the stream has records in is not listed"}
-			}
-			e, ok, err := sp.find(name)
+			sp, e, err := r.v.holding(id, name)
 			if err != nil {
 				return nil, err
 			}
-			if !ok {
-				return nil, &backend.CorruptError{File: sp.name, Offset: sp.skipsEnd(), Stream: name, Detail: "the stream should be in the span's table, and is not"}
+			if sp == nil {
+				break
 			}
 			if e.count > 0 {
 				list, least = append(list, piece{sp: sp, entry: e}), e.first
@@ -77,33 +73,22 @@ func (r *reader) stream(q backend.Query, yield func(backend.Record, error) bool)
 		return err
 	}
 	from, to = max(from, h.Floor), min(to, h.Version)
-	var begin, end error
-	if len(r.v.holes) > 0 {
-		if backend.Version(q.To) >= h.Version {
-			if hole := r.v.holes.above(last); hole != nil {
-				end = doubtful(q.Stream, hole)
-			}
-		}
-		if from > backend.Version(q.From) || h.Version == 0 {
-			begin = r.unsureBegin(q.Stream, &h)
+	if hole := r.s.unsureBegin(r.v, q.Stream, &h); hole != nil && from > backend.Version(q.From) {
+		return doubtful(q.Stream, hole)
+	}
+	var doubt error
+	if backend.Version(q.To) >= h.Version {
+		if hole := r.v.holes.above(last); hole != nil {
+			doubt = doubtful(q.Stream, hole)
 		}
 	}
-	if h.Version == 0 {
-		if end == nil {
-			end = begin
-		}
-		return end
-	}
-	if q.Reverse {
-		begin, end = end, begin
-	}
-	if begin != nil {
-		return begin
+	if h.Version == 0 || q.Reverse && doubt != nil {
+		return doubt
 	}
 	if err := r.versions(&q, from, to, yield); err != nil {
 		return err
 	}
-	return end
+	return doubt
 }
 
 // reach returns where a stream stands. If the log alone tells all that reading from a
@@ -121,16 +106,14 @@ func (r *reader) reach(name string, from backend.Version) (h standing, last back
 	return r.s.standing(r.v, name)
 }
 
-// unsureBegin returns an error if records may be lost below a stream's first known one.
-func (r *reader) unsureBegin(name string, h *standing) error {
-	if h.Floor <= 1 {
+// unsureBegin returns a hole that may hold records below a stream's first known one.
+func (s *store) unsureBegin(v *view, name string, h *standing) *hole {
+	if len(v.holes) == 0 || h.Floor <= 1 {
 		return nil
 	}
-	for _, sg := range r.v.segments {
-		if st := r.s.stream(sg, name); st != nil && st.floor == 0 && len(st.numbered) > 0 && st.first == h.Floor {
-			if hole := r.v.holes.below(st.numbered[0].position); hole != nil {
-				return doubtful(name, hole)
-			}
+	for _, sg := range v.segments {
+		if st := s.stream(sg, name); st != nil && st.floor == 0 && len(st.numbered) > 0 && st.first == h.Floor {
+			return v.holes.below(st.numbered[0].position)
 		}
 	}
 	return nil
@@ -307,9 +290,9 @@ func (r *reader) sparseVersions(q *backend.Query, p *piece, from, to backend.Ver
 // and what can't be read.
 func (r *reader) surveyStream(name string, p *piece) (found []spot, lost []lostRecord, err error) {
 	e := &p.entry
-	lost, err = p.sp.surveyPart(r.ctx, r.s.codec, &r.window, e.off, e.off+e.size, name, func(off int64, rec *backend.Record) {
+	lost, err = p.sp.surveyPart(r.ctx, r.s.codec, &r.window, e.off, e.off+e.size, name, func(at frame, rec *backend.Record) {
 		if rec.Kind != backend.Snapshot && rec.Stream == name {
-			found = append(found, spot{version: rec.Version, off: off, place: place{position: rec.Position}})
+			found = append(found, spot{version: rec.Version, off: at.off, place: place{position: rec.Position}})
 		}
 	})
 	slices.SortStableFunc(found, func(a, b spot) int { return int(int64(a.version) - int64(b.version)) })
@@ -537,15 +520,11 @@ func (r *reader) snapshotSpots(q *backend.Query, h *standing) (list []snapshotSp
 			return nil, err
 		}
 		for id := behind.snapshots; id > 0; {
-			sp := r.v.span(id)
-			if sp == nil {
-				break
-			}
-			e, ok, err := sp.find(q.Stream)
+			sp, e, err := r.v.holding(id, q.Stream)
 			if err != nil {
 				return nil, err
 			}
-			if !ok {
+			if sp == nil {
 				break
 			}
 			if e.snaps > 0 {
@@ -563,7 +542,7 @@ func (r *reader) snapshotSpots(q *backend.Query, h *standing) (list []snapshotSp
 	for _, sg := range r.v.segments {
 		if st := r.s.stream(sg, q.Stream); st != nil {
 			for _, sn := range st.snapshots {
-				add(snapshotSpot{sg: sg, spot: spot{sn.place, sn.version, int64(sn.off)}})
+				add(snapshotSpot{sg: sg, spot: spot{place: sn.place, version: sn.version, off: int64(sn.off)}})
 			}
 		}
 	}
@@ -585,14 +564,12 @@ func (s *store) Head(_ context.Context, name string) (backend.Head, error) {
 	if err != nil {
 		return backend.Head{}, err
 	}
-	if len(v.holes) > 0 {
-		if hole := v.holes.above(last); hole != nil {
-			return h.Head, doubtful(name, hole)
-		}
-		r := reader{s: s, v: v}
-		if err := r.unsureBegin(name, &h); err != nil {
-			return h.Head, err
-		}
+	hole := v.holes.above(last)
+	if hole == nil {
+		hole = s.unsureBegin(v, name, &h)
+	}
+	if hole != nil {
+		return h.Head, doubtful(name, hole)
 	}
 	return h.Head, nil
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/papyra-go/papyra/backend/codec"
 )
 
-// lostRecord is a record of a span that can't be read, as far as it is known.
+// lostRecord is what can't be read of a span: damaged bytes, with the record in them as
+// far as it is known; a version of a stream, or positions, that are missing.
 type lostRecord struct {
-	file     string
-	off, n   int64
-	position backend.Position // 0: not known
-	stream   string
-	version  backend.Version // 0: not known, or a snapshot's
-	detail   string
+	file         string
+	off, n       int64            // of the bytes; n is 0 if it is not known which they are
+	position, to backend.Position // 0: not known
+	stream       string
+	version      backend.Version // 0: not known, or a snapshot's
+	detail       string
 }
 
 func (l *lostRecord) err() error {
@@ -27,34 +28,166 @@ func (l *lostRecord) err() error {
 // survey reads each record of the span and hands it on with the offset of its frame. What
 // can't be read is returned. It goes by the table, or, where that is damaged, from frame
 // to frame.
-func (sp *span) survey(ctx context.Context, seed codec.Seed, w *window, visit func(off int64, r *backend.Record)) (lost []lostRecord, err error) {
-	positions := map[backend.Position]bool{} // of what was found, where something is lost
-	each := func(off int64, r *backend.Record) {
-		positions[r.Position] = true
-		visit(off, r)
-	}
+func (sp *span) survey(ctx context.Context, seed codec.Seed, w *window, visit func(at frame, r *backend.Record)) (lost []lostRecord, err error) {
+	v := &surveyor{sp: sp, w: w, decoder: codec.Decoder{Seed: seed}, found: map[backend.Position]bool{}, versions: map[string][]backend.Version{}, visit: visit}
 	rows, err := sp.rows()
 	if err != nil {
-		lost, err = sp.surveyPart(ctx, seed, w, headerSize, sp.frames, "", each)
-		return sp.place(lost, positions), err
+		rows = []row{{entry: entry{off: headerSize, size: sp.frames - headerSize}}}
 	}
-	at := int64(headerSize)
 	for i := range rows {
 		row := &rows[i]
-		var versions []backend.Version
-		part, err := sp.surveyPart(ctx, seed, w, at, row.off+row.size, row.name, func(off int64, r *backend.Record) {
-			if r.Kind != backend.Snapshot {
-				versions = append(versions, r.Version)
-			}
-			each(off, r)
-		})
+		part, err := sp.surveyPart(ctx, seed, w, row.off, row.off+row.size, row.name, v.take)
 		if err != nil {
-			return lost, err
+			return nil, err
 		}
-		row.attribute(part, versions)
-		lost, at = append(lost, part...), row.off+row.size
+		v.lost = append(v.lost, part...)
 	}
-	return sp.place(lost, positions), nil
+	v.mend()
+	v.missingVersions(rows)
+	v.missingPositions()
+	return v.lost, nil
+}
+
+// surveyor gathers what a survey finds.
+type surveyor struct {
+	sp       *span
+	w        *window
+	decoder  codec.Decoder
+	visit    func(at frame, r *backend.Record)
+	found    map[backend.Position]bool
+	versions map[string][]backend.Version // of streams of which something is lost, numbered
+	lost     []lostRecord
+}
+
+// frame is where a record is in a span.
+type frame struct {
+	off    int64
+	head   int  // bytes before its envelope
+	n      int  // bytes with these
+	mended bool // one byte of the envelope's head is wrong
+}
+
+func (v *surveyor) take(at frame, r *backend.Record) {
+	v.found[r.Position] = true
+	if r.Kind != backend.Snapshot {
+		v.versions[r.Stream] = append(v.versions[r.Stream], r.Version)
+	}
+	v.visit(at, r)
+}
+
+// mendMost bounds how many positions are tried for a damaged frame.
+const mendMost = 1 << 16
+
+// mend tries positions that no record was found at for frames that can't be read: if
+// nothing but the position before a record is damaged, its checksum tells which it is; if
+// its head is sound, that tells what is lost.
+func (v *surveyor) mend() {
+	sp, tried := v.sp, 0
+	kept := v.lost[:0]
+	for _, l := range v.lost {
+		b, err := sp.bytes(v.w, l.off, int(l.n), 0)
+		if err != nil || int64(len(b)) < l.n {
+			kept = append(kept, l)
+			continue
+		}
+		whole := v.mendHead(&l, b)
+		for p := sp.from; p <= sp.to && tried < mendMost && !whole; p++ {
+			if v.found[p] {
+				continue
+			}
+			tried++
+			for head := 1; head <= 4 && head < len(b); head++ {
+				if !v.decoder.HeadIs(b[head:], p, len(b)-head) {
+					continue
+				}
+				var r backend.Record
+				if _, err := v.decoder.Head(b[head:], p, sp.base, &r); err != nil {
+					continue
+				}
+				l.position, l.to, l.stream, l.version = p, p, r.Stream, 0
+				if r.Kind != backend.Snapshot {
+					l.version = r.Version
+				}
+				if _, err := v.decoder.Decode(b[head:], p, sp.base, &r); err == nil {
+					whole = true
+					v.take(frame{off: l.off, head: head, n: len(b)}, &r)
+				} else {
+					v.found[p] = true // it is known what is lost there
+				}
+				break
+			}
+			if l.position == p {
+				break
+			}
+		}
+		if !whole {
+			kept = append(kept, l)
+		}
+	}
+	v.lost = kept
+}
+
+// mendHead puts right a record of which one byte of the head is wrong.
+func (v *surveyor) mendHead(l *lostRecord, b []byte) bool {
+	rel, head := binary.Uvarint(b)
+	p := v.sp.from + backend.Position(rel)
+	if head <= 0 || p > v.sp.to || v.found[p] {
+		return false
+	}
+	fixed := append([]byte{}, b[head:]...)
+	var r backend.Record
+	if !v.decoder.Mend(fixed, p) {
+		return false
+	}
+	if _, err := v.decoder.Decode(fixed, p, v.sp.base, &r); err != nil {
+		return false
+	}
+	v.take(frame{off: l.off, head: head, n: len(b), mended: true}, &r)
+	return true
+}
+
+// missingVersions adds the versions that streams without gaps should have.
+func (v *surveyor) missingVersions(rows []row) {
+	for i := range rows {
+		r := &rows[i]
+		if !r.dense() || r.count == uint64(len(v.versions[r.name])) {
+			continue
+		}
+		have := map[backend.Version]bool{}
+		for _, version := range v.versions[r.name] {
+			have[version] = true
+		}
+		for j := range v.lost {
+			if v.lost[j].stream == r.name {
+				have[v.lost[j].version] = true
+			}
+		}
+		for version := r.first; version <= r.Version; version++ {
+			if !have[version] {
+				v.lost = append(v.lost, lostRecord{file: v.sp.name, off: r.off, stream: r.name, version: version, detail: "the record is damaged"})
+			}
+		}
+	}
+}
+
+// missingPositions adds the positions at which a record may be lost: exactly those where
+// positions have no gaps.
+func (v *surveyor) missingPositions() {
+	sp := v.sp
+	if uint64(len(v.found)) >= sp.records {
+		return
+	}
+	detail := "a record in this span is damaged"
+	for p := sp.from; p <= sp.to; p++ {
+		if v.found[p] {
+			continue
+		}
+		if n := len(v.lost); n > 0 && v.lost[n-1].detail == detail && v.lost[n-1].to == p-1 {
+			v.lost[n-1].to = p
+			continue
+		}
+		v.lost = append(v.lost, lostRecord{file: sp.name, off: headerSize, position: p, to: p, detail: detail})
+	}
 }
 
 // row is a line of the table.
@@ -116,33 +249,9 @@ func (r *row) attribute(lost []lostRecord, found []backend.Version) {
 	}
 }
 
-// place finds out which positions are lost, where positions have no gaps.
-func (sp *span) place(lost []lostRecord, found map[backend.Position]bool) []lostRecord {
-	for i := range lost {
-		if p := lost[i].position; p > 0 && found[p] {
-			lost[i].position = 0
-		} else if p > 0 {
-			found[p] = true
-		}
-	}
-	next := sp.from
-	for i := range lost {
-		if l := &lost[i]; l.position == 0 {
-			for ; next <= sp.to; next++ {
-				if !found[next] {
-					l.position = next
-					next++
-					break
-				}
-			}
-		}
-	}
-	return lost
-}
-
 // surveyPart is survey for the frames from one offset to another, of one stream if it is
 // given. Where a frame can't be read it looks for the next that can.
-func (sp *span) surveyPart(ctx context.Context, seed codec.Seed, w *window, off, end int64, name string, visit func(off int64, r *backend.Record)) (lost []lostRecord, err error) {
+func (sp *span) surveyPart(ctx context.Context, seed codec.Seed, w *window, off, end int64, name string, visit func(at frame, r *backend.Record)) (lost []lostRecord, err error) {
 	d := codec.Decoder{Seed: seed}
 	var r backend.Record
 	for n := 0; off < end; n++ {
@@ -160,24 +269,23 @@ func (sp *span) surveyPart(ctx context.Context, seed codec.Seed, w *window, off,
 			}
 		}
 		if err == nil {
-			visit(off, &r)
+			visit(frame{off: off, head: head, n: size}, &r)
 			off += int64(size)
 			continue
 		}
 		l := lostRecord{file: sp.name, off: off, stream: name, detail: err.Error()}
 		next := sp.resync(w, &d, off+1, end, name)
 		l.n = next - off
-		sp.guess(w, &d, off, &l)
+		sp.guess(w, &d, &l)
 		lost = append(lost, l)
 		off = next
 	}
 	return lost, nil
 }
 
-// guess reads what can still be read of a damaged frame: its head if that is sound, or
-// else the position that stands before it.
-func (sp *span) guess(w *window, d *codec.Decoder, off int64, l *lostRecord) {
-	b, err := sp.bytes(w, off, int(min(l.n, 4096)), 0)
+// guess reads the head of a damaged record, if that is sound.
+func (sp *span) guess(w *window, d *codec.Decoder, l *lostRecord) {
+	b, err := sp.bytes(w, l.off, int(min(l.n, pageSize)), 0)
 	if err != nil {
 		return
 	}
@@ -185,13 +293,13 @@ func (sp *span) guess(w *window, d *codec.Decoder, off int64, l *lostRecord) {
 	if n <= 0 || rel > uint64(sp.to-sp.from) {
 		return
 	}
-	l.position = sp.from + backend.Position(rel)
 	var r backend.Record
-	if _, err := d.Head(b[n:], l.position, sp.base, &r); err == nil {
-		l.stream = r.Stream
-		if r.Kind != backend.Snapshot {
-			l.version = r.Version
-		}
+	if _, err := d.Head(b[n:], sp.from+backend.Position(rel), sp.base, &r); err != nil {
+		return
+	}
+	l.position, l.to, l.stream = r.Position, r.Position, r.Stream
+	if r.Kind != backend.Snapshot {
+		l.version = r.Version
 	}
 }
 
@@ -288,7 +396,7 @@ func (c *check) records(ctx context.Context, seed codec.Seed) {
 	rows, err := sp.rows()
 	if err != nil {
 		c.table(err)
-		lost, err := sp.surveyPart(ctx, seed, &w, headerSize, sp.frames, "", func(int64, *backend.Record) {})
+		lost, err := sp.surveyPart(ctx, seed, &w, headerSize, sp.frames, "", func(frame, *backend.Record) {})
 		c.lost(lost, err)
 		return
 	}
@@ -351,14 +459,14 @@ func (c *check) stream(ctx context.Context, seed codec.Seed, w *window, row *row
 	var last backend.Version
 	var versions []backend.Version
 	snapshots := false
-	lost, err := c.sp.surveyPart(ctx, seed, w, row.off, row.off+row.size, row.name, func(off int64, r *backend.Record) {
+	lost, err := c.sp.surveyPart(ctx, seed, w, row.off, row.off+row.size, row.name, func(at frame, r *backend.Record) {
 		if r.Kind == backend.Snapshot {
 			snapshots = true
 			made.snaps++
 			return
 		}
 		if snapshots || made.count > 0 && r.Version <= last {
-			c.found(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: c.sp.name, Offset: off, Stream: row.name, Version: r.Version, Position: r.Position,
+			c.found(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: c.sp.name, Offset: at.off, Stream: row.name, Version: r.Version, Position: r.Position,
 				Detail: fmt.Sprintf("it stands behind version %d", last)})
 		}
 		if made.count == 0 {
@@ -366,7 +474,7 @@ func (c *check) stream(ctx context.Context, seed codec.Seed, w *window, row *row
 		}
 		made.count++
 		last = r.Version
-		sl.add(r.Version, off-row.off, made.count)
+		sl.add(r.Version, at.off-row.off, made.count)
 		versions = append(versions, r.Version)
 	})
 	if err != nil {

@@ -41,6 +41,12 @@ func (w *walker) trouble(at cursor, g group, st state) cursor {
 		if g, ok := w.mend(at); ok {
 			return w.accept(at, &g)
 		}
+		if at.sg.ordinal+1 < len(w.segments) { // or there, if the log left this segment here
+			next := cursor{w.segments[at.sg.ordinal+1], headerSize}
+			if g, ok := w.mend(next); ok {
+				return w.accept(next, &g)
+			}
+		}
 	}
 	switch {
 	case w.err != nil:
@@ -56,11 +62,23 @@ func (w *walker) trouble(at cursor, g group, st state) cursor {
 	return cursor{}
 }
 
-// mended is a group's header of which one byte was wrong.
+// mended is bytes of which one is wrong, as they should be.
 type mended struct {
-	sg     *segment
-	off    int64
-	header []byte
+	sg  *segment
+	off int64
+	b   []byte
+}
+
+// patch notes that bytes are certain to be one byte off. They read as they should be, and
+// the store takes no appends until recover has written them.
+func (w *walker) patch(sg *segment, off int64, b []byte, detail string) {
+	w.mended = append(w.mended, mended{sg, off, b})
+	if sg.mended == nil {
+		sg.mended = map[int64][]byte{}
+	}
+	sg.mended[off] = b
+	w.damaged = true
+	w.warn(backend.BadHeader, sg, off, int64(len(b)), detail)
 }
 
 // mend looks whether one byte of a group's header is all that is wrong at a place. The
@@ -81,13 +99,7 @@ func (w *walker) mend(at cursor) (g group, ok bool) {
 				continue
 			}
 			if b, err := w.window.bytes(at.sg, at.off, int(g.length), readSize); err == nil && w.examine(&g, b) {
-				w.mended = append(w.mended, mended{at.sg, at.off, header})
-				if at.sg.mended == nil {
-					at.sg.mended = map[int64][]byte{}
-				}
-				at.sg.mended[at.off] = header
-				w.damaged = true
-				w.warn(backend.BadHeader, at.sg, at.off, groupSize, fmt.Sprintf("byte %d of a group's header is not what was written; nothing else of the group is damaged, and recover mends it", i))
+				w.patch(at.sg, at.off, header, fmt.Sprintf("byte %d of a group's header is not what was written; nothing else of the group is damaged, and recover mends it", i))
 				return g, true
 			}
 		}

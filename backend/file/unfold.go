@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
 )
 
 // unfolded is a span in memory, as reading it by position needs it: its records stand by
@@ -15,15 +16,15 @@ import (
 type unfolded struct {
 	sp    *span
 	bytes []byte   // the file up to the end of its records
-	order []uint32 // where the record of each position, from the span's first on, has its frame; 0: nowhere
+	order []uint32 // where the record of each position, from the span's first on, has its envelope; 0: nowhere
 	lost  []lostFrame
 	users int // guarded by unfolds.mu
 }
 
-// lostFrame is a record of a span that can't be read.
+// lostFrame is positions of a span whose records can't be read.
 type lostFrame struct {
-	position backend.Position
-	err      error
+	from, to backend.Position
+	lost     lostRecord
 }
 
 // unfolds keeps the spans that were unfolded last: a read goes page by page.
@@ -123,9 +124,18 @@ func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
 		return nil
 	}
 	clear(f.order) // something is damaged: look at each record
-	lost, err := sp.survey(ctx, s.codec, &w, func(off int64, r *backend.Record) { f.order[r.Position-sp.from] = uint32(off) })
+	lost, err := sp.survey(ctx, s.codec, &w, func(at frame, r *backend.Record) {
+		begin := at.off + int64(at.head)
+		f.order[r.Position-sp.from] = uint32(begin)
+		if at.mended {
+			d := codec.Decoder{Seed: s.codec}
+			d.Mend(f.bytes[begin:at.off+int64(at.n)], r.Position)
+		}
+	})
 	for _, l := range lost {
-		f.lost = append(f.lost, lostFrame{l.position, l.err()})
+		if l.position > 0 {
+			f.lost = append(f.lost, lostFrame{l.position, l.to, l})
+		}
 	}
 	return err
 }
@@ -134,11 +144,11 @@ func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
 func (f *unfolded) hop(w *window) bool {
 	n := uint64(0)
 	for off := int64(headerSize); off < f.sp.frames; n++ {
-		rel, _, size, err := f.sp.hop(w, off, f.sp.frames, 0)
+		rel, head, size, err := f.sp.hop(w, off, f.sp.frames, 0)
 		if err != nil || f.order[rel] != 0 {
 			return false
 		}
-		f.order[rel] = uint32(off)
+		f.order[rel] = uint32(off) + uint32(head)
 		off += int64(size)
 	}
 	return n == f.sp.records
@@ -165,7 +175,7 @@ func (r *reader) logSpan(sp *span, q *backend.Query, next *uint64, yield func(ba
 		if err := r.v.holes.between(backend.Position(*next), at); err != nil {
 			return err
 		}
-		if err := r.frame(f, int64(off)); err != nil {
+		if err := r.frame(f, at, int64(off)); err != nil {
 			return err
 		}
 		if err := r.hand(q, yield); err != nil {
@@ -196,7 +206,7 @@ func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position,
 		if err := r.v.holes.between(at, *next); err != nil {
 			return err
 		}
-		if err := r.frame(f, int64(off)); err != nil {
+		if err := r.frame(f, at, int64(off)); err != nil {
 			return err
 		}
 		if err := r.hand(q, yield); err != nil {
@@ -210,18 +220,22 @@ func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position,
 // lostBetween returns the error of a record that is lost, if there is one.
 func (f *unfolded) lostBetween(from, to backend.Position) error {
 	for i := range f.lost {
-		if p := f.lost[i].position; p >= from && p <= to {
-			return f.lost[i].err
+		if l := &f.lost[i]; l.from <= to && l.to >= from {
+			lost := l.lost
+			lost.position = max(l.from, from)
+			return lost.err()
 		}
 	}
 	return nil
 }
 
-// frame reads the record of a frame into r.record.
-func (r *reader) frame(f *unfolded, off int64) error {
+// frame reads the record at a position, whose envelope is at off, into r.record.
+func (r *reader) frame(f *unfolded, p backend.Position, off int64) error {
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
 	}
-	w := window{of: f.sp, off: 0, buf: f.bytes}
-	return f.sp.load(&w, &r.decoder, off, 0, &r.record)
+	if _, err := r.decoder.Decode(f.bytes[off:], p, f.sp.base, &r.record); err != nil {
+		return corruptRecord(f.sp.name, off, 0, &r.record, err)
+	}
+	return nil
 }

@@ -20,12 +20,13 @@ type walker struct {
 	mark     *mark  // the newest; nil if there is none
 	limit    cursor // with a segment: the walk ends there
 	beside   bool   // another process may be appending meanwhile
+	givingUp bool   // what may have been lost counts as lost
 	report   func(backend.Anomaly)
 	progress func(done, total int64)
 
-	// prior returns the newest version that the spans hold of a stream. It is asked only
-	// where the log is damaged.
-	prior func(name string) (backend.Version, error)
+	// prior returns where a stream stands behind the spans. It is asked only where the log
+	// is damaged.
+	prior func(name string) (standing, error)
 
 	segments []*segment
 	holes    holes
@@ -59,7 +60,8 @@ type found struct {
 	epoch   uint64
 	cut     backend.StreamFloor // in a group of cuts; the rest is then not set
 	at      extent
-	err     error // why the record can't be read
+	err     error  // why the record can't be read
+	patch   []byte // with err: what the record's bytes should be, if that is certain
 }
 
 func (f *found) record() backend.Record {
@@ -205,6 +207,9 @@ func (w *walker) examine(g *group, b []byte) (sound bool) {
 			e = w.extents[i]
 		}
 		f := w.decode(b, g, e)
+		if f.err != nil && f.stream == "" && i < len(w.extents) && g.kind == kindRecords {
+			w.mendRecord(b, g, &f)
+		}
 		if f.err != nil && e.at != next { // the table may be what is wrong
 			if own := w.decode(b, g, extent{at: next, position: e.position}); own.err == nil {
 				f = own
@@ -225,6 +230,22 @@ func (w *walker) absent(g *group) {
 		if g.flags&flagSparse != 0 {
 			return // the positions of the others stood in the table
 		}
+	}
+}
+
+// mendRecord looks whether one byte of a record's head is all that is wrong with it. If so
+// the record is there, and its bytes as they should be are in f.patch.
+func (w *walker) mendRecord(b []byte, g *group, f *found) {
+	if f.at.n < 0 || f.at.at+f.at.n > len(b) {
+		return
+	}
+	patch := append([]byte{}, b[f.at.at:f.at.at+f.at.n]...)
+	if !w.decoder.Mend(patch, f.at.position) {
+		return
+	}
+	if fixed := w.decode(patch, g, extent{n: f.at.n, position: f.at.position}); fixed.err == nil {
+		fixed.at, fixed.patch, fixed.err = f.at, patch, f.err
+		*f = fixed
 	}
 }
 
@@ -320,9 +341,26 @@ func (w *walker) follow(sg *segment, r *backend.Record, at place) {
 				return
 			}
 			sg.table.stream(r.Stream).loseVersions(before+1, r.Version-before-1, w.holes.blame(r.Stream, before+1, r.Position))
+		} else if !known && r.Version > 1 && w.givingUp && w.holes.hides(r.Position) && w.unheard(sg, r.Stream) { // what came before may be there
+			sg.table.stream(r.Stream).loseVersions(1, r.Version-1, w.holes.blame(r.Stream, 1, r.Position))
 		}
 	}
 	sg.table.record(r, at)
+}
+
+// unheard reports whether nothing is known of a stream, neither in the log nor, where that
+// is damaged, in the spans.
+func (w *walker) unheard(sg *segment, name string) bool {
+	for i := sg.ordinal; i >= 0; i-- {
+		if st := w.segments[i].table.streams[name]; st != nil && (st.version > 0 || st.floor > 0) {
+			return false
+		}
+	}
+	if w.prior == nil {
+		return true
+	}
+	h, err := w.prior(name)
+	return err == nil && h.Version == 0
 }
 
 // newest returns the newest version of a stream that was met, or, where the log is
@@ -335,8 +373,8 @@ func (w *walker) newest(sg *segment, name string) (v backend.Version, known bool
 		}
 	}
 	if len(w.holes) > 0 && w.prior != nil {
-		if v, err := w.prior(name); err == nil && v > 0 {
-			return v, true
+		if h, err := w.prior(name); err == nil && !h.Unreadable() {
+			return h.Version, true
 		}
 	}
 	return 0, false
@@ -354,6 +392,10 @@ func (w *walker) anyRecordBad() bool {
 // lostRecord reports one damaged record.
 func (w *walker) lostRecord(at cursor, g *group, f *found) {
 	off := at.off + int64(f.at.at)
+	if f.patch != nil {
+		w.patch(at.sg, off, f.patch, fmt.Sprintf("stream %q version %d: one byte of the record's head is not what was written; nothing else of it is damaged, and recover mends it", f.stream, f.version))
+		return
+	}
 	w.damaged = true
 	w.report(backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: at.sg.name, Offset: off, Length: int64(f.at.n),
 		Stream: f.stream, Version: f.version, Position: f.at.position, Detail: f.err.Error()})
