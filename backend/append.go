@@ -229,10 +229,9 @@ func checkTime(t time.Time) error {
 // A version that the stream has not reached is [ErrConflict]; other errors are
 // Append's.
 func (b *Backend) SaveSnapshot(ctx context.Context, r Record) (Position, error) {
+	r.Kind = Snapshot
 	req := b.commit.request()
-	req.oneRecord[0] = r
-	req.oneRecord[0].Kind = Snapshot
-	req.oneBatch[0] = Batch{Stream: r.Stream, Expected: Any, Epoch: r.Epoch, Records: req.oneRecord[:]}
+	req.oneBatch[0] = Batch{Stream: r.Stream, Expected: Any, Epoch: r.Epoch, Records: []Record{r}}
 	req.batches, req.results = req.oneBatch[:], req.oneResult[:]
 	res, err := b.append(ctx, OpSaveSnapshot, req)
 	return res.Position, err

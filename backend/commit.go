@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,29 +29,18 @@ type request struct {
 	err     error    // the verdict on the whole, if it could not be written
 	size    int      // weight of the batches
 
-	answered chan struct{} // capacity 1: one token when answered
-	next     *request      // in the queue
-	state    requestState  // guarded by committer.mu
+	answered chan struct{} // capacity 1: one token when err and results stand
+	next     *request      // behind it in the queue, then in the group
+	ticket   uint64        // its number in the order of the queue, from 1
 
 	// Room for the common single batch, so that it costs no allocation.
 	oneBatch  [1]Batch
 	oneResult [1]Result
-	oneRecord [1]Record
 }
 
 // restores reports whether r's batches are restored ones; they go in groups of
 // their own.
 func (r *request) restores() bool { return r.batches[0].Restore }
-
-type requestState uint8
-
-const (
-	fresh     requestState = iota
-	queued                 // may still be withdrawn
-	taken                  // being written
-	forgotten              // answered with an unknown outcome while being written: its leader may still refer to it
-	answered               // err and results stand
-)
 
 // committer is the group commit that all appends of a Backend go through.
 //
@@ -64,30 +52,37 @@ const (
 // A caller that finds nobody leading leads its first group itself if its context
 // can never end: that saves a change of goroutine, which is 10 to 15 % of a
 // single writer's time. Else a goroutine leads, so that the caller can come back
-// when the store hangs (docs/adr/0003).
+// when the store hangs (docs/adr/0002).
 type committer struct {
 	b      *Backend
 	unused sync.Pool // of *request; this Backend's own, so that their channels are too
+	run    func()    // leadOn: a value, so that starting it allocates nothing
 
-	mu       sync.Mutex
-	first    *request // the queue, oldest first
-	last     *request
-	waiting  int           // requests in the queue
-	bytes    int           // bytes in the queue
-	room     chan struct{} // not nil: somebody waits for room; closed when there may be some
-	leading  bool          // somebody leads
-	stopped  bool          // Close has begun: nothing more is queued
-	inFlight []*request    // what the leader has taken
-	dueBy    time.Time     // when the watchdog gives up on inFlight; zero: it has its verdicts
+	mu        sync.Mutex
+	first     *request // the queue, oldest first
+	last      *request
+	waiting   int           // requests in the queue
+	bytes     int           // bytes in the queue
+	restoring int           // requests in the queue that restore
+	tickets   uint64        // the last that was given
+	taken     uint64        // the last that left the queue for a group: what is above it may still be withdrawn
+	room      chan struct{} // not nil: somebody waits for room; closed when there may be some
+	leading   bool          // somebody leads
+	stopped   bool          // Close has begun: nothing more is queued
+	inFlight  *request      // what the leader has taken and is to answer, linked by next
+	dueBy     time.Time     // when the watchdog gives up on inFlight
+	watched   bool          // the watchdog will look
 
 	// The leader's own; handed on with leading.
 	group    []Batch
+	callers  int // whose requests are in group
 	results  []Result
+	stamped  []Record // copies of what the callers left without time or kind
 	watchdog *time.Timer
 	pace     pace.Pace
 }
 
-func (c *committer) init(b *Backend) { c.b = b }
+func (c *committer) init(b *Backend) { c.b, c.run = b, c.leadOn }
 
 // request returns an empty request.
 func (c *committer) request() *request {
@@ -149,11 +144,12 @@ func (c *committer) enqueue(ctx context.Context, r *request) (lead bool, err err
 		}
 		c.mu.Lock()
 	}
-	defer c.mu.Unlock()
 	if c.stopped {
+		c.mu.Unlock()
 		return false, ErrClosed
 	}
-	r.state = queued
+	c.tickets++
+	r.ticket = c.tickets
 	if c.last == nil {
 		c.first = r
 	} else {
@@ -162,8 +158,12 @@ func (c *committer) enqueue(ctx context.Context, r *request) (lead bool, err err
 	c.last = r
 	c.waiting++
 	c.bytes += r.size
+	if r.restores() {
+		c.restoring++
+	}
 	lead = !c.leading
 	c.leading = true
+	c.mu.Unlock()
 	return lead, nil
 }
 
@@ -171,7 +171,7 @@ func (c *committer) enqueue(ctx context.Context, r *request) (lead bool, err err
 func (c *committer) withdraw(r *request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.state != queued {
+	if r.ticket <= c.taken {
 		return false
 	}
 	var before *request
@@ -185,6 +185,9 @@ func (c *committer) withdraw(r *request) bool {
 	}
 	if c.last == r {
 		c.last = before
+	}
+	if r.restores() {
+		c.restoring--
 	}
 	c.left(1, r.size)
 	return true
@@ -205,17 +208,18 @@ func (c *committer) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = true
-	for r := c.first; r != nil; r = r.next {
-		c.answer(r, ErrClosed)
+	for r := c.first; r != nil; {
+		next := r.next
+		r.answer(ErrClosed)
+		r = next
 	}
-	c.first, c.last = nil, nil
+	c.first, c.last, c.taken, c.restoring = nil, nil, c.tickets, 0
 	c.left(c.waiting, c.bytes)
 }
 
-// answer tells r's caller. The lock is held.
-func (c *committer) answer(r *request, err error) {
+// answer tells r's caller, who may then use r for something else.
+func (r *request) answer(err error) {
 	r.err = err
-	r.state = answered
 	r.answered <- struct{}{}
 }
 
@@ -231,11 +235,13 @@ func (c *committer) leadOnce() {
 // himself while it is writing. The caller is inside, or leads.
 func (c *committer) spawn() {
 	c.b.gate.stay()
-	go func() {
-		defer c.b.gate.leave()
-		for c.lead() {
-		}
-	}()
+	go c.run()
+}
+
+func (c *committer) leadOn() {
+	defer c.b.gate.leave()
+	for c.lead() {
+	}
 }
 
 // lead takes a group, has it written and answers. It returns whether there is
@@ -268,25 +274,55 @@ func (c *committer) lead() (more bool) {
 // leadership.
 func (c *committer) take() bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	bytes := 0
-	c.dueBy = time.Now().Add(c.b.opts.WriteTimeout)
-	for r := c.first; r != nil && (len(c.inFlight) == 0 || bytes+r.size <= groupBytes && r.restores() == c.inFlight[0].restores()); r = r.next {
-		r.state = taken
-		bytes += r.size
-		c.inFlight = append(c.inFlight, r)
-		c.group = append(c.group, r.batches...)
-		c.first = r.next
+	if c.first == nil {
+		c.leading = false
+		c.mu.Unlock()
+		return false
 	}
+	first := c.first
+	last, n, bytes := c.cut()
+	c.first, last.next = last.next, nil
 	if c.first == nil {
 		c.last = nil
 	}
-	c.left(len(c.inFlight), bytes)
-	if len(c.inFlight) == 0 {
-		c.leading = false
-		return false
+	if first.restores() {
+		c.restoring -= n
+	}
+	c.taken, c.inFlight, c.callers = last.ticket, first, n
+	c.left(n, bytes)
+	c.watch()
+	c.mu.Unlock()
+	for r := first; r != nil; r = r.next {
+		c.group = append(c.group, r.batches...)
 	}
 	return true
+}
+
+// cut returns where the next group ends, and what is in it: n requests of so many
+// bytes. The lock is held, and the queue is not empty.
+func (c *committer) cut() (last *request, n, bytes int) {
+	if c.bytes <= groupBytes && c.restoring == 0 { // all: nothing to look at
+		return c.last, c.waiting, c.bytes
+	}
+	last, n, bytes = c.first, 1, c.first.size
+	for r := last.next; r != nil && bytes+r.size <= groupBytes && r.restores() == last.restores(); r = r.next {
+		last, n, bytes = r, n+1, bytes+r.size
+	}
+	return last, n, bytes
+}
+
+// watch has the watchdog look at the group that was just taken. It may be waiting for
+// one before: it will see how much time is left then. The lock is held.
+func (c *committer) watch() {
+	c.dueBy = time.Now().Add(c.b.opts.WriteTimeout)
+	switch {
+	case c.watched:
+	case c.watchdog == nil:
+		c.watchdog = time.AfterFunc(c.b.opts.WriteTimeout, c.giveUp)
+	default:
+		c.watchdog.Reset(c.b.opts.WriteTimeout)
+	}
+	c.watched = true
 }
 
 // write appends c.group. On nil, c.results stand.
@@ -297,15 +333,9 @@ func (c *committer) write() error {
 	if err := c.stamp(); err != nil {
 		return err
 	}
-	if c.watchdog == nil {
-		c.watchdog = time.AfterFunc(c.b.opts.WriteTimeout, c.giveUp)
-	} else {
-		c.watchdog.Reset(c.b.opts.WriteTimeout)
-	}
-	ctx := context.Background()
 	start := time.Now()
-	results, err := c.b.driver.Append(ctx, c.group)
-	c.pace.Wrote(len(c.group), time.Since(start))
+	results, err := c.b.driver.Append(context.Background(), c.group)
+	c.pace.Wrote(c.callers, time.Since(start))
 	if err != nil && len(results) != len(c.group) {
 		results = nil
 	} else if len(results) != len(c.group) {
@@ -321,27 +351,36 @@ func (c *committer) stamp() error {
 	var now time.Time
 	for i := range c.group {
 		b := &c.group[i]
-		if b.Restore || !slices.ContainsFunc(b.Records, unstamped) {
+		untimed, unstamped := lacks(b.Records)
+		if b.Restore || !unstamped {
 			continue
 		}
-		if now.IsZero() && slices.ContainsFunc(b.Records, untimed) {
+		if untimed && now.IsZero() {
 			now = c.b.now()
 			if err := checkTime(now); err != nil || now.IsZero() {
 				return fmt.Errorf("%w: Options.Clock says %v: want a time between %v and %v", ErrInvalid, now, minTime, maxTime)
 			}
 		}
-		b.Records = stamped(b.Records, KindOf(b.Stream), now)
+		b.Records = c.stampedCopy(b.Records, KindOf(b.Stream), now)
 	}
 	return nil
 }
 
-func unstamped(r Record) bool { return r.Kind == 0 || r.Time.IsZero() }
+// lacks reports whether some record has no time, and whether some has no time or no kind.
+func lacks(records []Record) (untimed, unstamped bool) {
+	for i := range records {
+		untimed = untimed || records[i].Time.IsZero()
+		unstamped = unstamped || records[i].Kind == 0
+	}
+	return untimed, untimed || unstamped
+}
 
-func untimed(r Record) bool { return r.Time.IsZero() }
-
-func stamped(records []Record, kind Kind, now time.Time) []Record {
-	out := make([]Record, len(records))
-	copy(out, records)
+// stampedCopy returns the records with what they lack. When c.stamped grows, the copies
+// made before live on in the old piece.
+func (c *committer) stampedCopy(records []Record, kind Kind, now time.Time) []Record {
+	from := len(c.stamped)
+	c.stamped = append(c.stamped, records...)
+	out := c.stamped[from:]
 	for i := range out {
 		if out[i].Kind == 0 {
 			out[i].Kind = kind
@@ -353,27 +392,31 @@ func stamped(records []Record, kind Kind, now time.Time) []Record {
 	return out
 }
 
-// giveUp is the watchdog: the group in flight has taken too long. Its callers are
-// told so; the leader goes on waiting.
+// giveUp is the watchdog: if the group in flight has taken too long, its callers are
+// told so; the leader goes on waiting. If it has time left, the watchdog looks again
+// then.
 func (c *committer) giveUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dueBy.IsZero() || time.Now().Before(c.dueBy) { // fired for a group before
+	c.watched = false
+	if c.inFlight == nil {
 		return
 	}
-	for _, r := range c.inFlight {
-		if r.state == taken {
-			c.answer(r, fmt.Errorf("%w: the store did not answer within %v", ErrUnknownOutcome, c.b.opts.WriteTimeout))
-			r.state = forgotten
-		}
+	if left := time.Until(c.dueBy); left > 0 {
+		c.watchdog.Reset(left)
+		c.watched = true
+		return
 	}
+	for r := c.inFlight; r != nil; {
+		next := r.next
+		r.answer(fmt.Errorf("%w: the store did not answer within %v", ErrUnknownOutcome, c.b.opts.WriteTimeout))
+		r = next
+	}
+	c.inFlight = nil
 }
 
 // finish counts, answers the group and returns whether there is more to lead.
 func (c *committer) finish(err error) (more bool) {
-	if c.watchdog != nil {
-		c.watchdog.Stop()
-	}
 	if errors.Is(err, ErrPoisoned) {
 		c.b.setPoison(fmt.Errorf("%w: an earlier append failed (call Reopen): %v", ErrPoisoned, err))
 	}
@@ -381,39 +424,38 @@ func (c *committer) finish(err error) (more bool) {
 		c.count()
 	}
 	c.settle(err)
-	for i, r := range c.inFlight { // without the lock: those who are woken will want it
-		if r != nil {
-			r.answered <- struct{}{}
-		}
-		c.inFlight[i] = nil
-	}
-	clear(c.group)
-	c.group, c.results = c.group[:0], nil
+	c.group, c.stamped, c.results = emptied(c.group), emptied(c.stamped), nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.inFlight = c.inFlight[:0]
 	c.leading = c.first != nil
 	return c.leading
 }
 
-// settle gives each request of the group its verdict, and leaves those in inFlight
-// that are still to be told.
+// emptied returns the slice for the next group: without what it referred to, and without
+// its room if that was for one huge batch.
+func emptied[T any](s []T) []T {
+	if cap(s) > groupBytes/recordOverhead {
+		return nil
+	}
+	clear(s)
+	return s[:0]
+}
+
+// settle gives each request of the group its verdict and tells its caller, unless the
+// watchdog has. It does so without the lock: those who are woken will want it.
 func (c *committer) settle(err error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.dueBy = time.Time{} // inFlight is the leader's alone from here on
-	at := 0
-	for i, r := range c.inFlight {
-		if r.state != taken { // the watchdog has answered it
-			c.inFlight[i] = nil
-			at += len(r.batches)
-			continue
-		}
-		r.state, r.err = answered, err
-		for j := range r.results {
-			r.results[j] = c.verdict(at, err)
+	r := c.inFlight
+	c.inFlight = nil
+	c.mu.Unlock()
+	for at := 0; r != nil; {
+		next := r.next
+		for i := range r.results {
+			r.results[i] = c.verdict(at, err)
 			at++
 		}
+		r.answer(err)
+		r = next
 	}
 }
 

@@ -511,3 +511,117 @@ func TestNumbersThatWouldOverflowAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestRestoredBatchesGoInGroupsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, release := holding()
+		b := over(t, d, nil)
+		var wg sync.WaitGroup
+		for i, restore := range []bool{false, false, true, true, false} {
+			wg.Go(func() {
+				batch := one(fmt.Sprint("s", i))
+				if batch.Restore = restore; restore {
+					batch.Records[0] = backend.Record{Position: backend.Position(i + 1), Version: 1, Kind: backend.Event, Time: time.Now()}
+				}
+				if _, err := b.Append(t.Context(), batch); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(release)
+		wg.Wait()
+		var got []string
+		for _, g := range d.groups {
+			for _, batch := range g {
+				got = append(got, fmt.Sprint(batch.Stream, batch.Restore))
+			}
+			got = append(got, "|")
+		}
+		if want := "s0false | s1false | s2true s3true | s4false |"; strings.Join(got, " ") != want {
+			t.Errorf("groups %v, want %s", got, want)
+		}
+		b.Close()
+	})
+}
+
+func TestEachGroupHasTheWholeWriteTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const timeout = 5 * time.Second
+		var hang chan struct{}
+		d := &stub{append: func(g []backend.Batch) ([]backend.Result, error) {
+			if hang != nil {
+				<-hang
+			}
+			return make([]backend.Result, len(g)), nil
+		}}
+		b := over(t, d, &backend.Options{WriteTimeout: timeout})
+		for _, idle := range []time.Duration{0, timeout / 2, timeout, 3 * timeout} {
+			if _, err := b.Append(t.Context(), one("s")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(idle) // the watchdog may still be waiting, or have seen that all is well
+			hang = make(chan struct{})
+			start := time.Now()
+			_, err := b.Append(t.Context(), one("s"))
+			if took := time.Since(start); !errors.Is(err, backend.ErrUnknownOutcome) || took != timeout {
+				t.Errorf("a group that hangs %v after the one before: %v after %v", idle, err, took)
+			}
+			close(hang)
+			synctest.Wait()
+			hang = nil
+		}
+		b.Close()
+	})
+}
+
+func TestACallerMayGiveUpWhileTheBackendIsClosed(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			d, release := holding()
+			b := over(t, d, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() { b.Append(t.Context(), one("s")) })
+			synctest.Wait()
+			for range 20 {
+				wg.Go(func() {
+					if _, err := b.Append(ctx, one("s")); !errors.Is(err, backend.ErrClosed) && !errors.Is(err, context.Canceled) {
+						t.Errorf("Append = %v", err)
+					}
+				})
+			}
+			synctest.Wait()
+			wg.Go(func() {
+				cancel() // wakes them; they will find the queue empty
+				b.Close()
+			})
+			synctest.Wait()
+			close(release)
+			wg.Wait()
+		})
+	}
+}
+
+func TestAppendOfOneBatchWithoutTimeAndKindDoesNotAllocate(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for name, ctx := range map[string]context.Context{"the caller leads": context.Background(), "a goroutine leads": ctx} {
+		t.Run(name, func(t *testing.T) {
+			b, err := backend.New(t.Context(), func(context.Context) (backend.Driver, error) { return new(forgetful), nil }, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			batch := one("s")
+			n := testing.AllocsPerRun(200, func() {
+				if _, err := b.Append(ctx, batch); err != nil {
+					t.Error(err)
+				}
+			})
+			if n > 0 {
+				t.Errorf("it allocates %v times", n)
+			}
+		})
+	}
+}

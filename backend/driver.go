@@ -97,9 +97,25 @@ type Store interface {
 	// It must survive a crash inside: run again, it comes to the same end.
 	Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error)
 
-	// Compact removes what lies below the cut. It is called only if
-	// [Capabilities.Compact] is set. It must be atomic at every step, and change
-	// nothing that a read above the cut returns.
+	// Compact makes the cut, and gives back the room of what it takes, now or later.
+	// It is called only if [Capabilities.Compact] is set, with a cut that was checked:
+	// in order, each floor above its stream's (but for Delete, whose stream may have
+	// nothing left but snapshots), none above the version after what was acknowledged.
+	//
+	//   - What goes is what [StreamFloor.Takes] says, and nothing else, also where
+	//     records were appended since the cut was checked. What stays reads exactly
+	//     as before: bytes, versions, positions, times, batches.
+	//   - Each stream's Head keeps Version and Epoch; its Floor becomes the cut's, and
+	//     never falls. That holds where nothing is left of the stream: its
+	//     Head is then {Version, Epoch, Version+1}, Streams goes on listing it, and
+	//     Head.After continues it. Last does not fall either.
+	//   - When Compact returns nil the cut is durable, and reads begin at the floors.
+	//     The bytes may go later. An error, or a crash, leaves for each stream the floor
+	//     as it was or as the cut says; what lies above is whole in either case. One
+	//     that wraps ErrPoisoned makes the Backend refuse appends until Reopen.
+	//   - A Read under way beside it may end early with ErrCompacted; it never
+	//     leaves a gap.
+	//   - A cut without floors takes nothing; the engine may put its files in order.
 	Compact(ctx context.Context, cut Cut) (CompactionStats, error)
 
 	// Info describes the engine. All but Stats must be the same in every call.

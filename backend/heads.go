@@ -3,7 +3,7 @@ package backend
 import "sync"
 
 // headCache keeps the heads of the streams used lately, at most so many, and all
-// that a group in flight touches. When it is full, the next entry goes that was
+// that a group in flight is about. When it is full, the next entry goes that was
 // not used since the hand came by (the clock algorithm).
 type headCache struct {
 	mu      sync.Mutex
@@ -11,29 +11,48 @@ type headCache struct {
 	ring    []*headEntry
 	hand    int
 	most    int
+	cuts    int // compactions that have ended
 }
 
 type headEntry struct {
 	stream string
 	head   Head // acknowledged; guarded by headCache.mu
-	next   Head // as the group in flight will leave it; Append's own
-	pinned bool // a group in flight touches it; guarded by headCache.mu
+	pinned bool // the group in flight is about it: it stays; guarded by headCache.mu
 	used   bool // since the hand came by; guarded by headCache.mu
+	stale  bool // the engine is to be asked again; guarded by headCache.mu
+
+	// Append's own, while it is pinned.
+	next   Head // as the group in flight will leave it
+	stores bool // the group stores something in the stream
 }
 
 func newHeadCache(most int) *headCache {
 	return &headCache{entries: map[string]*headEntry{}, most: most}
 }
 
-// get returns the stream's entry, or nil. Only Append may use its next.
-func (c *headCache) get(stream string) *headEntry {
+// pin appends the entries of the streams that the group is about to out, one for each
+// batch, nil for those that are not known here.
+func (c *headCache) pin(group []Batch, out []*headEntry) []*headEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.entries[stream]
-	if e != nil {
-		e.used = true
+	for i := range group {
+		e := c.entries[group[i].Stream]
+		if e != nil && e.stale && !e.pinned {
+			e = nil
+		}
+		if e != nil {
+			e.pin()
+		}
+		out = append(out, e)
 	}
-	return e
+	return out
+}
+
+// pin begins a group's work on e. The lock is held.
+func (e *headEntry) pin() {
+	if !e.pinned {
+		e.pinned, e.used, e.next, e.stores = true, true, e.head, false
+	}
 }
 
 // acked returns the stream's acknowledged head, if it is known here.
@@ -41,21 +60,42 @@ func (c *headCache) acked(stream string) (Head, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.entries[stream]
-	if e == nil {
+	if e == nil || e.stale && !e.pinned {
 		return Head{}, false
 	}
 	e.used = true
 	return e.head, true
 }
 
-// put adds an entry; only Append does.
-func (c *headCache) put(stream string, h Head) *headEntry {
+// asked returns the stream's entry, pinned, or nil and what to give to put when the
+// engine has been asked. Only Append asks.
+func (c *headCache) asked(stream string) (e *headEntry, cuts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.evict()
-	e := &headEntry{stream: stream, head: h, next: h, used: true}
-	c.entries[stream] = e
-	c.ring = append(c.ring, e)
+	if e = c.entries[stream]; e != nil && (e.pinned || !e.stale) {
+		e.pin()
+		return e, c.cuts
+	}
+	return nil, c.cuts
+}
+
+// put adds an entry, pinned, for what the engine has answered; only Append does. It
+// returns nil if a compaction has ended since: the answer may be older.
+func (c *headCache) put(stream string, h Head, cuts int) *headEntry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if cuts != c.cuts {
+		return nil
+	}
+	e := c.entries[stream]
+	if e == nil {
+		c.evict()
+		e = &headEntry{stream: stream}
+		c.entries[stream] = e
+		c.ring = append(c.ring, e)
+	}
+	e.head, e.stale = h, false
+	e.pin()
 	return e
 }
 
@@ -81,48 +121,37 @@ func (c *headCache) evict() {
 	}
 }
 
-// pin notes what the group in flight will make of e, and returns whether it is the
-// first to touch it.
-func (c *headCache) pin(e *headEntry, next Head) bool {
+// settle publishes what the group made of the entries, or takes it back. Those that
+// are not known stand as nil; one may stand there several times.
+func (c *headCache) settle(group []*headEntry, stored bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.next = next
-	first := !e.pinned
-	e.pinned = true
-	return first
-}
-
-// pinned reports whether the group in flight touches the stream.
-func (c *headCache) pinned(stream string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.entries[stream]
-	return e != nil && e.pinned
-}
-
-// settle publishes what the group made of the entries, or takes it back.
-func (c *headCache) settle(touched []*headEntry, stored bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, e := range touched {
-		if stored {
-			e.next.Floor = max(e.next.Floor, e.head.Floor)
+	for _, e := range group {
+		if e == nil || !e.pinned {
+			continue
+		}
+		if stored && e.stores {
+			e.next.Floor = max(e.next.Floor, e.head.Floor) // which a compaction may have raised
 			e.head = e.next
-		} else {
-			e.next = e.head
 		}
 		e.pinned = false
 	}
 }
 
-// raise raises a stream's floor.
-func (c *headCache) raise(stream string, floor Version) {
+// cut ends a compaction: answers that the engine gave before it are not kept.
+func (c *headCache) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cuts++
+}
+
+// raise sets the floor of a stream that is known here to what the engine says it is
+// after a compaction. If it did not say, it is asked again when the stream is used.
+func (c *headCache) raise(stream string, h Head, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e := c.entries[stream]; e != nil {
-		e.head.Floor = max(e.head.Floor, floor)
-		if !e.pinned {
-			e.next.Floor = e.head.Floor
-		}
+		e.head.Floor = max(e.head.Floor, h.Floor)
+		e.stale = e.stale || err != nil
 	}
 }

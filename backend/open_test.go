@@ -160,7 +160,7 @@ func TestAReadOnlyBackendRefusesToWrite(t *testing.T) {
 }
 
 func TestWhatIsNotClaimedIsUnsupported(t *testing.T) {
-	b := open(t, nil)
+	b := overLog(t, &eagerLog{}) // claims nothing
 	if _, err := b.Compact(t.Context(), backend.Cut{}); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("Compact = %v", err)
 	}

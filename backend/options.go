@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/papyra-go/papyra/metrics"
@@ -39,6 +40,9 @@ type Options struct {
 	// Startup says what to check, and what to do about it, before the backend may
 	// be used. The zero value refuses to open a damaged store.
 	Startup Startup
+	// Retention is what [Backend.PlanCut] plans by when it is asked for nothing else.
+	// Nothing is cut before [Backend.Compact] is called. Default: all is kept.
+	Retention Retention
 	// ReadOnly opens without taking the write lock and without changing a byte, also
 	// on a read-only medium. Appends and repairs are then [ErrUnsupported].
 	ReadOnly bool
@@ -52,6 +56,9 @@ func (o Options) check() error {
 		return fmt.Errorf("%w: Options.QueueBytes is %d: want 0 (%d) or more", ErrInvalid, o.QueueBytes, DefaultQueueBytes)
 	}
 	if err := o.Limits.check(); err != nil {
+		return err
+	}
+	if err := o.Retention.check("Options.Retention"); err != nil {
 		return err
 	}
 	return o.Startup.check()
@@ -73,6 +80,7 @@ func (o Options) withDefaults(info Info) Options {
 	if o.QueueBytes == 0 {
 		o.QueueBytes = DefaultQueueBytes
 	}
+	o.Retention = maps.Clone(o.Retention)
 	o.Limits = o.Limits.within(info.Limits.within(Limits{DefaultMaxRecordBytes, DefaultMaxBatchBytes}))
 	return o
 }

@@ -63,7 +63,8 @@ type reading struct {
 	left  int   // records left to yield; -1: no limit
 	page  *page
 	ended bool
-	same  int // snapshots at the page's edge that the next page meets again
+	same  int  // snapshots at the page's edge that the next page meets again
+	dense bool // of a stream, by version: a page begins where the last one ended
 }
 
 // begin validates q and fixes where the read ends.
@@ -96,6 +97,9 @@ func (b *Backend) begin(ctx context.Context, q Query) (*reading, error) {
 	}
 	if q.To == 0 || q.To > last {
 		r.q.To = last
+	}
+	if r.dense = q.Stream != "" && r.q.Kinds.Has(KindOf(q.Stream)) && !snapshots; r.dense && q.From == 0 {
+		r.q.From = max(r.q.From, floor)
 	}
 	r.ended = r.q.From > r.q.To
 	if floor > q.From && q.From > 0 && !r.ended && !snapshots {
@@ -157,10 +161,16 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 				skip--
 				continue
 			}
+			if r.dense && len(r.page.records) == 0 && uint64(rec.Version) != r.edge() {
+				return b.overtaken(ctx, r)
+			}
 			r.page.add(&rec)
 			if full = len(r.page.records) == want || len(r.page.bytes) >= pageBytes; full {
 				return nil
 			}
+		}
+		if r.dense && len(r.page.records) == 0 {
+			return b.overtaken(ctx, r)
 		}
 		return nil
 	})
@@ -169,6 +179,20 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 	}
 	r.ended = err != nil || !full || r.left == 0 || !r.advance()
 	return err
+}
+
+// overtaken says why the stream does not go on at the edge of what was read: a
+// compaction has cut it since, or it has a gap.
+func (b *Backend) overtaken(ctx context.Context, r *reading) error {
+	h, err := b.driver.Head(ctx, r.q.Stream)
+	switch at := Version(r.edge()); {
+	case err != nil:
+		return err
+	case h.Floor > at:
+		return fmt.Errorf("%w: the stream begins at version %d, the read was at %d", ErrCompacted, h.Floor, at)
+	default:
+		return &CorruptError{Offset: -1, Stream: r.q.Stream, Version: at, Detail: "the version is missing"}
+	}
 }
 
 // advance moves the bounds past the page, which is not empty. It returns whether
@@ -202,6 +226,7 @@ func (r *reading) advance() bool {
 	return r.q.From <= r.q.To
 }
 
+// edge is the place at which the read goes on.
 func (r *reading) edge() uint64 {
 	if r.q.Reverse {
 		return r.q.To
@@ -246,8 +271,7 @@ func (p *page) free() {
 // p.bytes grows they live on in the old piece.
 func (p *page) add(rec *Record) {
 	from := len(p.bytes)
-	p.bytes = append(p.bytes, rec.Payload...)
-	p.bytes = append(p.bytes, rec.Meta...)
+	p.bytes = append(append(p.bytes, rec.Payload...), rec.Meta...)
 	mid, to := from+len(rec.Payload), len(p.bytes)
 	p.records = append(p.records, *rec)
 	r := &p.records[len(p.records)-1]

@@ -213,21 +213,41 @@ type RecoveryReport struct {
 	After   *ScanReport      `json:"after"` // nil after a dry run
 }
 
-// Cut is the boundary below which records may go: one floor for each stream that
-// loses something.
+// Cut is the boundary below which records go: one floor for each stream that loses
+// something. Without floors nothing goes; an engine may still use the occasion to
+// put what it holds in order. [Backend.PlanCut] makes one from policies; one made by
+// hand is judged by the same rules (see [Backend.Compact]).
 type Cut struct {
-	Floors []StreamFloor // in the order of the streams' names
+	Floors []StreamFloor // in the bytewise order of the streams' names, each once
 }
 
-// StreamFloor says that the stream's versions below Floor may go. It is never
-// above the version after the stream's newest snapshot, nor lower than before.
+// StreamFloor says what a cut takes from one stream: see [StreamFloor.Takes].
 type StreamFloor struct {
 	Stream string
-	Floor  Version
+	// Floor is the oldest version that stays. It is at most the version after the
+	// stream's newest snapshot, so that the state can always be built again; in a
+	// system stream, which has no snapshots, at most the version after the newest. One
+	// that is not above the stream's own floor takes nothing.
+	Floor Version
+	// Delete takes the whole stream, its newest snapshot too. Floor is then the version
+	// after the newest; zero stands for it, and any other is [ErrConflict]: the
+	// stream is not where the caller thinks. Of the stream its name, version and epoch
+	// are left, so that no version is ever given again; appends go on from there.
 	Delete bool
 }
 
-// CompactionStats is what a driver's compaction did.
+// Takes reports whether r, of the same stream, goes: a numbered record below the
+// floor, and a snapshot of a version from which the records up to the floor are gone.
+// That is never the newest snapshot, unless with Delete. What was written after the
+// cut was made stays in any case. It is the one rule by which engines compact.
+func (f StreamFloor) Takes(r *Record) bool {
+	if r.Kind == Snapshot && !f.Delete {
+		return r.Version+1 < f.Floor
+	}
+	return r.Version < f.Floor
+}
+
+// CompactionStats is what a driver's compaction did. Records are of every kind.
 type CompactionStats struct {
 	RecordsBefore, RecordsAfter int64
 	BytesBefore, BytesAfter     int64 // on the medium

@@ -11,7 +11,9 @@ import (
 // Sequenced makes a Driver of an engine that one process writes to at a time: it
 // judges expected versions, epochs and retries against the streams' heads, of
 // which it keeps a bounded number, numbers the records, and hides from readers
-// what is not yet acknowledged. The engine only stores numbered records.
+// what is not yet acknowledged. The engine only stores numbered records. When it has
+// compacted it is asked for the heads of the streams that were cut, beside Append if it
+// claims [Capabilities.CompactBeside]: their Floor must be right then.
 func Sequenced(log LogDriver) Driver {
 	return &sequencer{Store: log, log: log, heads: newHeadCache(headsKept)}
 }
@@ -20,7 +22,7 @@ func Sequenced(log LogDriver) Driver {
 const headsKept = 1 << 16
 
 type sequencer struct {
-	Store // Scan, Recover, Compact, Info and Close go straight to the engine
+	Store // Scan, Info and Close go straight to the engine
 	log   LogDriver
 	heads *headCache
 
@@ -31,7 +33,7 @@ type sequencer struct {
 	// The rest belongs to Append, of which one runs at a time.
 	last    Position     // the position given to the last of records
 	records []Record     // what the group stores
-	touched []*headEntry // the streams it stores it in: pinned
+	entries []*headEntry // for each batch, its stream's; nil: the engine could not tell
 	results []Result
 	resting []bool // for each result: it rests on what the group stores
 }
@@ -44,16 +46,17 @@ func (s *sequencer) Append(ctx context.Context, group []Batch) ([]Result, error)
 	if err != nil {
 		return nil, err
 	}
-	s.last, s.records, s.touched = last, s.records[:0], s.touched[:0]
-	s.results, s.resting = s.results[:0], s.resting[:0]
+	s.last = last
+	s.records, s.results, s.resting = s.records[:0], s.results[:0], s.resting[:0]
+	s.entries = s.heads.pin(group, s.entries[:0])
 	for i := range group {
-		r := s.judge(ctx, &group[i])
+		r := s.judge(ctx, i, &group[i])
 		s.results = append(s.results, r)
-		s.resting = append(s.resting, !r.decided() || s.heads.pinned(group[i].Stream))
+		s.resting = append(s.resting, !r.decided() || s.entries[i] != nil && s.entries[i].stores)
 	}
 	if len(s.records) > 0 {
 		err = s.log.Append(ctx, s.records)
-		clear(s.records)
+		s.records = emptied(s.records)
 	}
 	if errors.Is(err, ErrUnknownOutcome) && !errors.Is(err, ErrPoisoned) { // the heads are not known any more
 		err = fmt.Errorf("%w: %w", ErrPoisoned, err)
@@ -61,7 +64,7 @@ func (s *sequencer) Append(ctx context.Context, group []Batch) ([]Result, error)
 	if err == nil {
 		s.acked.Store(uint64(s.last) + 1)
 	}
-	s.heads.settle(s.touched, err == nil)
+	s.heads.settle(s.entries, err == nil)
 	for i := range s.results {
 		if err != nil && s.resting[i] {
 			s.results[i] = Result{}
@@ -70,13 +73,17 @@ func (s *sequencer) Append(ctx context.Context, group []Batch) ([]Result, error)
 	return s.results, err
 }
 
-// judge decides on one batch; if it passes, its records are numbered and added.
-func (s *sequencer) judge(ctx context.Context, b *Batch) Result {
-	e, err := s.entry(ctx, b.Stream)
-	if err != nil {
-		return Result{Err: err}
+// judge decides on batch i; if it passes, its records are numbered and added.
+func (s *sequencer) judge(ctx context.Context, i int, b *Batch) Result {
+	e := s.entries[i]
+	if e == nil {
+		var err error
+		if e, err = s.ask(ctx, b.Stream); err != nil {
+			return Result{Err: err}
+		}
+		s.entries[i] = e
 	}
-	h := e.next // only Append changes it
+	h := e.next
 	if b.Restore {
 		return s.restore(e, b)
 	}
@@ -94,23 +101,28 @@ func (s *sequencer) judge(ctx context.Context, b *Batch) Result {
 	if b.Expected != Any && b.Expected != h.Version {
 		return Result{Err: &ConflictError{b.Stream, b.Expected, h.Version}}
 	}
-	for i := range b.Records {
-		r := b.Records[i]
+	return s.number(e, b)
+}
+
+// number adds the records of a batch that passes.
+func (s *sequencer) number(e *headEntry, b *Batch) Result {
+	from := len(s.records)
+	s.records = append(s.records, b.Records...)
+	added := s.records[from:]
+	for i := range added {
+		r := &added[i]
 		r.Stream, r.Epoch = b.Stream, b.Epoch
 		r.Batch = BatchRef{Place: uint32(i)}
-		if i == 0 {
-			r.Batch.ID = b.ID
-		}
 		if r.Kind != Snapshot {
-			r.Version = h.Version + 1
+			r.Version = e.next.Version + 1
 		}
 		s.last++
 		r.Position = s.last
-		h = h.After(&r)
-		s.records = append(s.records, r)
+		e.next = e.next.After(r)
 	}
-	s.pin(e, h)
-	return Result{Version: s.records[len(s.records)-1].Version, Position: s.last}
+	added[0].Batch.ID = b.ID
+	e.stores = true
+	return Result{Version: added[len(added)-1].Version, Position: s.last}
 }
 
 // restore judges a batch whose records bring their numbers.
@@ -132,21 +144,18 @@ func (s *sequencer) restore(e *headEntry, b *Batch) Result {
 		h = h.After(&r)
 		s.records = append(s.records, r)
 	}
-	s.pin(e, h)
+	e.next, e.stores = h, true
 	return Result{Version: s.records[len(s.records)-1].Version, Position: s.last}
-}
-
-func (s *sequencer) pin(e *headEntry, next Head) {
-	if s.heads.pin(e, next) {
-		s.touched = append(s.touched, e)
-	}
 }
 
 // repeated looks whether b is already there: in the group, or stored.
 func (s *sequencer) repeated(ctx context.Context, e *headEntry, b *Batch) (Result, bool) {
 	first, end := b.Expected+1, b.Expected+Version(len(b.Records))
+	gone := func() (Result, bool) {
+		return Result{Err: fmt.Errorf("%w: stream %q: what followed version %d was cut away: whether it was batch %v can't be told", ErrCompacted, b.Stream, b.Expected, b.ID)}, true
+	}
 	if first < e.next.Floor {
-		return Result{Err: fmt.Errorf("%w: stream %q begins at version %d: whether batch %v follows version %d can't be told", ErrCompacted, b.Stream, e.next.Floor, b.ID, b.Expected)}, true
+		return gone()
 	}
 	res := Result{Version: end, Repeated: true}
 	n := 0 // records of the stored batch, as far as they are b's
@@ -166,29 +175,67 @@ func (s *sequencer) repeated(ctx context.Context, e *headEntry, b *Batch) (Resul
 			}
 		}
 	} else {
+		began := false
 		q := Query{Stream: b.Stream, From: uint64(first), To: uint64(end + 1), Kinds: Numbered}
 		for r, err := range s.log.Read(ctx, q) {
 			if err != nil {
 				return Result{Err: err}, true
 			}
+			if !began && r.Version != first { // a cut came between
+				return gone()
+			}
+			began = true
 			if !match(&r) {
 				break
 			}
+		}
+		if !began {
+			return gone()
 		}
 	}
 	return res, n == len(b.Records)
 }
 
-// entry returns the stream's entry in the head cache, asking the engine if need be.
-func (s *sequencer) entry(ctx context.Context, stream string) (*headEntry, error) {
-	if e := s.heads.get(stream); e != nil {
-		return e, nil
+// ask returns the stream's entry in the head cache, asking the engine if need be.
+func (s *sequencer) ask(ctx context.Context, stream string) (*headEntry, error) {
+	for {
+		e, cuts := s.heads.asked(stream)
+		if e != nil {
+			return e, nil
+		}
+		h, err := s.log.Head(ctx, stream)
+		if err != nil {
+			return nil, err
+		}
+		if e = s.heads.put(stream, h, cuts); e != nil {
+			return e, nil
+		}
 	}
-	h, err := s.log.Head(ctx, stream)
-	if err != nil {
-		return nil, err
+}
+
+// Compact has the engine compact, and shows what that has left, also if it failed half
+// way.
+func (s *sequencer) Compact(ctx context.Context, cut Cut) (CompactionStats, error) {
+	stats, err := s.log.Compact(ctx, cut)
+	s.heads.cut()
+	for i := range cut.Floors {
+		stream := cut.Floors[i].Stream
+		if _, known := s.heads.acked(stream); !known {
+			continue
+		}
+		h, headErr := s.log.Head(context.WithoutCancel(ctx), stream)
+		s.heads.raise(stream, h, headErr)
 	}
-	return s.heads.put(stream, h), nil
+	return stats, err
+}
+
+// Recover has the engine recover, and forgets what was known: a quarantine may change
+// it. Nothing runs beside it.
+func (s *sequencer) Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error) {
+	stats, err := s.log.Recover(ctx, plan)
+	s.heads = newHeadCache(headsKept)
+	s.acked.Store(0)
+	return stats, err
 }
 
 // Head returns the acknowledged head.
@@ -216,20 +263,47 @@ func (s *sequencer) Last(ctx context.Context) (Position, error) {
 	return Position(s.acked.Load() - 1), nil
 }
 
-// Read leaves out what is not acknowledged.
+// Read leaves out what is not acknowledged: it ends before it. Only a stream's snapshots
+// stand in an order of their own, and are looked at one by one.
 func (s *sequencer) Read(ctx context.Context, q Query) iter.Seq2[Record, error] {
+	if q.Stream != "" && q.Kinds.Has(Snapshot) {
+		return s.snapshots(ctx, q)
+	}
+	return func(yield func(Record, error) bool) {
+		last, err := s.end(ctx, q.Stream)
+		if err != nil {
+			yield(Record{}, err)
+			return
+		}
+		q := q
+		if q.To = min(q.To, last); q.From <= q.To {
+			s.log.Read(ctx, q)(yield)
+		}
+	}
+}
+
+// end is the last that is acknowledged: of a stream, or of the store.
+func (s *sequencer) end(ctx context.Context, stream string) (uint64, error) {
+	if stream == "" {
+		p, err := s.Last(ctx)
+		return uint64(p), err
+	}
+	h, err := s.Head(ctx, stream)
+	return uint64(h.Version), err
+}
+
+// snapshots yields those of a stream that are acknowledged. The limit is counted here:
+// the engine would count hidden ones.
+func (s *sequencer) snapshots(ctx context.Context, q Query) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		last, err := s.Last(ctx)
 		if err != nil {
 			yield(Record{}, err)
 			return
 		}
-		// All other reads are bounded by what is acknowledged; a stream's snapshots are
-		// not, so that the limit is counted here: the engine would count hidden ones.
-		left := 0
-		if q.Stream != "" && q.Kinds.Has(Snapshot) {
-			left, q.Limit = q.Limit, 0
-		}
+		q := q
+		left := q.Limit
+		q.Limit = 0
 		for r, err := range s.log.Read(ctx, q) {
 			if err == nil && r.Position > last {
 				continue
@@ -271,23 +345,4 @@ func (s *sequencer) Streams(ctx context.Context, q StreamQuery) iter.Seq2[Stream
 			q.Limit = hidden
 		}
 	}
-}
-
-// Compact has the engine compact, and shows what that has left.
-func (s *sequencer) Compact(ctx context.Context, cut Cut) (CompactionStats, error) {
-	stats, err := s.log.Compact(ctx, cut)
-	for i := range cut.Floors {
-		if h, err := s.log.Head(context.WithoutCancel(ctx), cut.Floors[i].Stream); err == nil {
-			s.heads.raise(cut.Floors[i].Stream, h.Floor)
-		}
-	}
-	return stats, err
-}
-
-// Recover has the engine recover, and forgets what was known.
-func (s *sequencer) Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error) {
-	stats, err := s.log.Recover(ctx, plan)
-	s.heads = newHeadCache(headsKept)
-	s.acked.Store(0)
-	return stats, err
 }

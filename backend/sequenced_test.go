@@ -330,3 +330,265 @@ func (l *headless) Head(_ context.Context, stream string) (backend.Head, error) 
 	l.asked++
 	return l.heads[stream], nil
 }
+
+// cutting is a LogDriver that shows records before their sync, compacts, and forgets in
+// a recovery what a test says.
+type cutting struct {
+	eagerLog
+	floors  map[string]backend.Version
+	compact func() error // called before the floors are raised
+	asked   func()       // called when a head was looked up and is not yet answered
+	blind   error        // what Head answers
+}
+
+func (l *cutting) Head(ctx context.Context, stream string) (backend.Head, error) {
+	if l.blind != nil {
+		return backend.Head{}, l.blind
+	}
+	h, err := l.eagerLog.Head(ctx, stream)
+	l.mu.Lock()
+	h.Floor = max(h.Floor, l.floors[stream])
+	l.mu.Unlock()
+	if l.asked != nil {
+		l.asked()
+	}
+	return h, err
+}
+
+func (l *cutting) Compact(_ context.Context, cut backend.Cut) (backend.CompactionStats, error) {
+	if l.compact != nil {
+		if err := l.compact(); err != nil {
+			return backend.CompactionStats{}, err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range cut.Floors {
+		l.floors[f.Stream] = f.Floor
+	}
+	return backend.CompactionStats{RecordsBefore: 7}, nil
+}
+
+func (l *cutting) Recover(context.Context, backend.RecoveryPlan) (backend.RecoveryStats, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.records = l.records[:1]
+	return backend.RecoveryStats{Actions: []backend.RecoveryAction{{Action: "quarantine"}}}, nil
+}
+
+// cuttable returns a log whose streams a, b and c hold three records each, and the driver
+// over it, which knows them.
+func cuttable(t *testing.T) (*cutting, backend.Driver) {
+	l := &cutting{floors: map[string]backend.Version{}}
+	d := backend.Sequenced(l)
+	for range 3 {
+		store(t, d, "a", "b", "c")
+	}
+	return l, d
+}
+
+// store appends one record to each of the streams.
+func store(t *testing.T, d backend.Driver, streams ...string) []backend.Result {
+	t.Helper()
+	var group []backend.Batch
+	for _, s := range streams {
+		group = append(group, backend.Batch{Stream: s, Expected: backend.Any, Records: []backend.Record{{Kind: backend.Event}}})
+	}
+	res, err := d.Append(t.Context(), group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(res)
+}
+
+func wantHead(t *testing.T, d backend.Driver, stream string, version, floor backend.Version) {
+	t.Helper()
+	h, err := d.Head(t.Context(), stream)
+	if err != nil || h.Version != version || h.Floor != floor {
+		t.Errorf("Head(%s) = %+v, %v; want version %d, floor %d", stream, h, err, version, floor)
+	}
+}
+
+func TestACompactionShowsTheNewFloorsWhenItReturns(t *testing.T) {
+	l, d := cuttable(t)
+	cut := backend.Cut{Floors: []backend.StreamFloor{{Stream: "a", Floor: 3}, {Stream: "b", Floor: 4}, {Stream: "none", Floor: 2}}}
+	if stats, err := d.Compact(t.Context(), cut); err != nil || stats.RecordsBefore != 7 {
+		t.Errorf("Compact = %+v, %v", stats, err)
+	}
+	wantHead(t, d, "a", 3, 3)
+	wantHead(t, d, "b", 3, 4)
+	wantHead(t, d, "c", 3, 1)
+	for s := range d.Streams(t.Context(), backend.StreamQuery{}) {
+		if want := max(1, l.floors[s.Name]); s.Head.Floor != want {
+			t.Errorf("Streams shows %s with floor %d, want %d", s.Name, s.Head.Floor, want)
+		}
+	}
+	store(t, d, "a", "b", "c")
+	wantHead(t, d, "a", 4, 3)
+	wantHead(t, d, "b", 4, 4)
+	wantHead(t, d, "c", 4, 1)
+}
+
+func TestACompactionThatFailsHalfWayShowsWhatItHasCut(t *testing.T) {
+	l, d := cuttable(t)
+	l.compact = func() error {
+		l.floors["a"] = 3
+		return backend.ErrNoSpace
+	}
+	cut := backend.Cut{Floors: []backend.StreamFloor{{Stream: "a", Floor: 3}, {Stream: "b", Floor: 3}}}
+	if _, err := d.Compact(t.Context(), cut); !errors.Is(err, backend.ErrNoSpace) {
+		t.Errorf("Compact = %v", err)
+	}
+	wantHead(t, d, "a", 3, 3)
+	wantHead(t, d, "b", 3, 1)
+}
+
+func TestAnEngineThatCanNotTellAHeadAfterACompactionIsAskedAgain(t *testing.T) {
+	l, d := cuttable(t)
+	l.compact = func() error { l.blind = backend.ErrUnavailable; return nil }
+	if _, err := d.Compact(t.Context(), backend.Cut{Floors: []backend.StreamFloor{{Stream: "a", Floor: 3}}}); err != nil {
+		t.Errorf("Compact = %v", err)
+	}
+	if h, err := d.Head(t.Context(), "a"); !errors.Is(err, backend.ErrUnavailable) {
+		t.Errorf("Head = %+v, %v; want what the engine says", h, err)
+	}
+	l.blind = nil
+	res, err := d.Append(t.Context(), []backend.Batch{{Stream: "a", ID: backend.BatchID{1}, Records: []backend.Record{{Kind: backend.Event}}}})
+	if err != nil || !errors.Is(res[0].Err, backend.ErrCompacted) {
+		t.Errorf("a retry of what was cut: %+v, %v; want ErrCompacted", res, err)
+	}
+	wantHead(t, d, "a", 3, 3)
+	store(t, d, "a")
+	wantHead(t, d, "a", 4, 3)
+}
+
+func TestACompactionBesideAGroupInFlightRaisesItsFloorsAndHidesTheGroup(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		t.Run(fmt.Sprintf("stored %v", stored), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, d := cuttable(t)
+				release := make(chan struct{})
+				l.sync = func() error {
+					<-release
+					if !stored {
+						l.records = l.records[:9]
+						return backend.ErrNoSpace
+					}
+					return nil
+				}
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_, err := d.Append(t.Context(), []backend.Batch{
+						{Stream: "a", Expected: 3, Records: []backend.Record{{Kind: backend.Event}}},
+						{Stream: "b", Expected: 3, Records: []backend.Record{{Kind: backend.Event}}},
+					})
+					if stored != (err == nil) {
+						t.Errorf("Append = %v", err)
+					}
+				})
+				synctest.Wait()
+				if _, err := d.Compact(t.Context(), backend.Cut{Floors: []backend.StreamFloor{{Stream: "a", Floor: 3}, {Stream: "b", Floor: 4}}}); err != nil {
+					t.Errorf("Compact = %v", err)
+				}
+				wantHead(t, d, "a", 3, 3)
+				wantHead(t, d, "b", 3, 4)
+				close(release)
+				wg.Wait()
+				version := backend.Version(3)
+				if stored {
+					version = 4
+				}
+				wantHead(t, d, "a", version, 3)
+				wantHead(t, d, "b", version, 4)
+				l.sync = nil
+				if res := store(t, d, "a"); res[0].Version != version+1 {
+					t.Errorf("the next append: %+v", res[0])
+				}
+			})
+		})
+	}
+}
+
+func TestAHeadThatWasAskedBeforeACompactionEndedIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := cuttable(t)
+		d := backend.Sequenced(l) // it knows no stream yet
+		asked, release := 0, make(chan struct{})
+		l.asked = func() {
+			if asked++; asked == 1 {
+				<-release
+			}
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { store(t, d, "a") })
+		synctest.Wait() // the engine has looked the head up, and not answered
+		if _, err := d.Compact(t.Context(), backend.Cut{Floors: []backend.StreamFloor{{Stream: "a", Floor: 3}}}); err != nil {
+			t.Errorf("Compact = %v", err)
+		}
+		close(release)
+		wg.Wait()
+		wantHead(t, d, "a", 4, 3)
+	})
+}
+
+func TestARecoveryForgetsWhatWasKnown(t *testing.T) {
+	_, d := cuttable(t)
+	if stats, err := d.Recover(t.Context(), backend.RecoveryPlan{Mode: backend.Quarantine}); err != nil || len(stats.Actions) != 1 {
+		t.Errorf("Recover = %+v, %v", stats, err)
+	}
+	wantHead(t, d, "a", 1, 1)
+	wantHead(t, d, "b", 0, 0)
+	if p, err := d.Last(t.Context()); p != 1 || err != nil {
+		t.Errorf("Last = %d, %v; want 1", p, err)
+	}
+	if res := store(t, d, "a", "b"); res[0].Version != 2 || res[0].Position != 2 || res[1].Version != 1 {
+		t.Errorf("the next append: %+v", res)
+	}
+}
+
+func TestNothingUnsyncedIsReadByWhoAsksBeyondTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, d := cuttable(t)
+		release := make(chan struct{})
+		l.sync = func() error { <-release; return nil }
+		var wg sync.WaitGroup
+		wg.Go(func() { store(t, d, "a", "new") })
+		synctest.Wait()
+		for stream, want := range map[string]int{"": 9, "a": 3, "new": 0} {
+			for _, reverse := range []bool{false, true} {
+				n := 0
+				for r, err := range d.Read(t.Context(), backend.Query{Stream: stream, From: 1, To: 1 << 62, Reverse: reverse, Kinds: backend.Numbered}) {
+					if n++; err != nil || r.Position > 9 {
+						t.Errorf("stream %q: %+v, %v", stream, r, err)
+					}
+				}
+				if n != want {
+					t.Errorf("stream %q, reverse %v: %d records, want %d", stream, reverse, n, want)
+				}
+			}
+		}
+		close(release)
+		wg.Wait()
+	})
+}
+
+func TestAGroupOfMoreStreamsThanAreKeptStaysHidden(t *testing.T) {
+	const streams = 1<<16 + 1<<12
+	l := &headless{eagerLog: &eagerLog{}, heads: map[string]backend.Head{}}
+	d := backend.Sequenced(l)
+	group := make([]backend.Batch, streams)
+	for i := range group {
+		group[i] = backend.Batch{Stream: fmt.Sprint("s", i), Records: []backend.Record{{Kind: backend.Event}}}
+	}
+	l.sync = func() error {
+		for i := range group {
+			if h, err := d.Head(t.Context(), group[i].Stream); h != (backend.Head{}) || err != nil {
+				t.Fatalf("Head(%s) = %+v, %v, before the sync", group[i].Stream, h, err)
+			}
+		}
+		return nil
+	}
+	if _, err := d.Append(t.Context(), group); err != nil {
+		t.Fatal(err)
+	}
+}

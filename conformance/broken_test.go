@@ -41,6 +41,9 @@ type world struct {
 	results  map[backend.BatchID]known
 	borrowed []byte
 	gaps     []gap
+	cut      map[string]backend.Head     // the heads of streams when they were cut
+	holds    map[string]backend.Position // what is held
+	kept     map[string][]backend.Record // snapshots that a cut took
 }
 
 type numbers struct {
@@ -53,20 +56,16 @@ type known struct {
 	result backend.Result
 }
 
-// The reference claims repair and compaction, for which there is nothing to do on a
-// healthy store, and not quarantine.
+// The reference claims repair, for which there is nothing to do on a healthy store, and
+// not quarantine.
 func (s *openStore) Info() backend.Info {
 	info := s.Store.Info()
-	info.Capabilities.Repair, info.Capabilities.Compact = true, true
+	info.Capabilities.Repair = true
 	return info
 }
 
 func (s *openStore) Recover(context.Context, backend.RecoveryPlan) (backend.RecoveryStats, error) {
 	return backend.RecoveryStats{}, nil
-}
-
-func (s *openStore) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
-	return backend.CompactionStats{}, nil
 }
 
 // harness is the variant's harness.
@@ -77,7 +76,7 @@ type variantHarness struct{ v *variant }
 func (h variantHarness) Info() conformance.Info { return conformance.Info{Name: "variant"} }
 
 func (h variantHarness) NewStore(context.Context, *conformance.Env) (conformance.Store, error) {
-	return &world{v: h.v, store: memory.New(), records: map[numbers]backend.Record{}, results: map[backend.BatchID]known{}}, nil
+	return &world{v: h.v, store: memory.New(), records: map[numbers]backend.Record{}, results: map[backend.BatchID]known{}, cut: map[string]backend.Head{}, holds: map[string]backend.Position{}, kept: map[string][]backend.Record{}}, nil
 }
 
 func (w *world) Destroy(context.Context) error { return nil }
@@ -151,6 +150,8 @@ type hooked struct {
 	recovered  func(error)
 	recovery   func(context.Context, backend.RecoveryOptions, recoverFunc) (*backend.RecoveryReport, error)
 	compaction func(context.Context, backend.Cut, compactFunc) (*backend.CompactionReport, error)
+	plan       func(context.Context, backend.Retention, planFunc) (backend.Cut, error)
+	hold       func(string, backend.Position, holdFunc) (func(), error)
 	metrics    func(*metrics.Counters)
 	reopen     func(context.Context, func(context.Context) error) error
 	closeHook  func(func() error) error
@@ -166,6 +167,8 @@ type (
 	headFunc      func(context.Context, string) (backend.Head, error)
 	recoverFunc   func(context.Context, backend.RecoveryOptions) (*backend.RecoveryReport, error)
 	compactFunc   func(context.Context, backend.Cut) (*backend.CompactionReport, error)
+	planFunc      func(context.Context, backend.Retention) (backend.Cut, error)
+	holdFunc      func(string, backend.Position) (func(), error)
 	streamsFunc   func(context.Context, backend.StreamQuery) iter.Seq2[backend.StreamInfo, error]
 )
 
@@ -253,6 +256,20 @@ func (h *hooked) Compact(ctx context.Context, cut backend.Cut) (*backend.Compact
 		return h.compaction(ctx, cut, h.Subject.Compact)
 	}
 	return h.Subject.Compact(ctx, cut)
+}
+
+func (h *hooked) PlanCut(ctx context.Context, r backend.Retention) (backend.Cut, error) {
+	if h.plan != nil {
+		return h.plan(ctx, r, h.Subject.PlanCut)
+	}
+	return h.Subject.PlanCut(ctx, r)
+}
+
+func (h *hooked) Hold(name string, p backend.Position) (func(), error) {
+	if h.hold != nil {
+		return h.hold(name, p, h.Subject.Hold)
+	}
+	return h.Subject.Hold(name, p)
 }
 
 func (h *hooked) Metrics() *metrics.Counters {

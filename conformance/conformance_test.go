@@ -47,6 +47,7 @@ func TestEachMutantFailsExactlyItsRule(t *testing.T) {
 					t.Errorf("%s: %s: the mutant survives: %s %v", res.ID, res.Verdict, res.Seen, res.BlockedBy)
 				case res.ID == m.target, res.Verdict == conformance.Pass:
 				case res.Verdict == conformance.Blocked && slices.Contains(allowed, res.ID):
+				case res.Verdict == conformance.Unsupported && m.target.Group() == "CLAIM": // it claims something else
 				default:
 					t.Errorf("%s: %s: the mutant breaks more than its rule: seen %s; wanted %s\n%s\n%s", res.ID, res.Verdict, res.Seen, res.Wanted, strings.Join(res.Done, "\n"), res.Dump)
 				}

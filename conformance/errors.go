@@ -125,6 +125,18 @@ func refusedCalls(ctx context.Context, s Subject) []namedCall {
 		}},
 		recovery("an unknown mode", 99), recovery("repair", backend.Repair), recovery("quarantine", backend.Quarantine),
 		{"Compact", backend.OpCompact, func() error { _, err := s.Compact(ctx, backend.Cut{}); return err }},
+		{"Compact above the newest", backend.OpCompact, func() error {
+			_, err := s.Compact(ctx, backend.Cut{Floors: []backend.StreamFloor{floorAt("cut", 99)}})
+			return err
+		}},
+		{"Compact of a stream at another version", backend.OpCompact, func() error {
+			_, err := s.Compact(ctx, backend.Cut{Floors: []backend.StreamFloor{{Stream: "cut", Floor: 2, Delete: true}}})
+			return err
+		}},
+		{"PlanCut with a negative bound", backend.OpPlanCut, func() error {
+			_, err := s.PlanCut(ctx, backend.Retention{backend.Event: {MaxRecords: -1}})
+			return err
+		}},
 		{"Hold without a name", backend.OpHold, func() error { _, err := s.Hold("", 1); return err }},
 	}
 }

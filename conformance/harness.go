@@ -26,6 +26,7 @@ type Subject interface {
 	Scan(context.Context, *backend.ScanOptions) (*backend.ScanReport, error)
 	Recover(context.Context, backend.RecoveryOptions) (*backend.RecoveryReport, error)
 	Compact(context.Context, backend.Cut) (*backend.CompactionReport, error)
+	PlanCut(context.Context, backend.Retention) (backend.Cut, error)
 	Hold(name string, p backend.Position) (release func(), err error)
 	Metrics() *metrics.Counters
 	Capabilities() backend.Capabilities

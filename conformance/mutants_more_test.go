@@ -54,8 +54,8 @@ func lockMutants() []mutant {
 	}
 }
 
-// claiming claims what it says. Of what it claims it does what broken says, or
-// nothing, as there is nothing to do on a healthy store.
+// claiming claims what it says. Of what it claims it does what broken says; else it
+// compacts, and does nothing otherwise, as there is nothing to do on a healthy store.
 type claiming struct {
 	backend.Driver
 	repair, quarantine, compact bool
@@ -73,8 +73,11 @@ func (d claiming) Recover(context.Context, backend.RecoveryPlan) (backend.Recove
 	return backend.RecoveryStats{}, d.broken
 }
 
-func (d claiming) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
-	return backend.CompactionStats{}, d.broken
+func (d claiming) Compact(ctx context.Context, cut backend.Cut) (backend.CompactionStats, error) {
+	if d.broken != nil {
+		return backend.CompactionStats{}, d.broken
+	}
+	return d.Driver.Compact(ctx, cut)
 }
 
 func claimMutants() []mutant {

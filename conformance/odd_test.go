@@ -20,6 +20,7 @@ func TestOddButAllowedBackendsPass(t *testing.T) {
 		"all is claimed": {driver: func(_ *world, d backend.Driver) backend.Driver {
 			return claiming{Driver: d, repair: true, quarantine: true, compact: true}
 		}},
+		"compaction stops appends": {driver: func(_ *world, d backend.Driver) backend.Driver { return compactsAlone{d} }},
 		"nothing is claimed":       {driver: func(_ *world, d backend.Driver) backend.Driver { return claiming{Driver: d} }},
 		"several may write":        {driver: func(_ *world, d backend.Driver) backend.Driver { return sharing{d} }},
 		"buffers are reused":       {driver: func(_ *world, d backend.Driver) backend.Driver { return reusing{d} }},
@@ -29,12 +30,34 @@ func TestOddButAllowedBackendsPass(t *testing.T) {
 	}
 }
 
+// What rests on a capability that is not claimed is unsupported like it, and not
+// blocked: nothing is missing from the report.
+func TestABackendThatClaimsNothingIsConformant(t *testing.T) {
+	v := variant{driver: func(_ *world, d backend.Driver) backend.Driver { return claiming{Driver: d} }}
+	report, err := conformance.Check(t.Context(), v.harness(), conformance.Strict())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Verdict != conformance.Conformant || report.Totals[conformance.Blocked] > 0 || report.Totals[conformance.Unsupported] == 0 {
+		t.Error(report.Summary())
+	}
+}
+
 // sharing claims that several may write.
 type sharing struct{ backend.Driver }
 
 func (d sharing) Info() backend.Info {
 	info := d.Driver.Info()
 	info.Capabilities.Shared = true
+	return info
+}
+
+// compactsAlone wants nothing beside a compaction.
+type compactsAlone struct{ backend.Driver }
+
+func (d compactsAlone) Info() backend.Info {
+	info := d.Driver.Info()
+	info.Capabilities.CompactBeside = false
 	return info
 }
 

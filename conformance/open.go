@@ -220,6 +220,7 @@ func failingCalls(ctx context.Context, s Subject) []namedCall {
 		{"Scan", backend.OpScan, func() error { _, err := s.Scan(ctx, nil); return err }},
 		{"Recover", backend.OpRecover, func() error { _, err := s.Recover(ctx, backend.RecoveryOptions{}); return err }},
 		{"Compact", backend.OpCompact, func() error { _, err := s.Compact(ctx, backend.Cut{}); return err }},
+		{"PlanCut", backend.OpPlanCut, func() error { _, err := s.PlanCut(ctx, nil); return err }},
 		{"Hold", backend.OpHold, func() error { _, err := s.Hold("h", 1); return err }},
 	}
 }

@@ -96,8 +96,13 @@ func (c *Case) refused(s Subject, b backend.Batch, sentinel error) error {
 
 // snapshot saves a snapshot, which must work.
 func (c *Case) snapshot(s Subject, stream string, v backend.Version, name string) backend.Position {
+	return c.snapshotIn(s, 0, stream, v, name)
+}
+
+// snapshotIn is snapshot by a writer of an epoch.
+func (c *Case) snapshotIn(s Subject, epoch uint64, stream string, v backend.Version, name string) backend.Position {
 	r := event("%s", name)
-	r.Stream, r.Version = stream, v
+	r.Stream, r.Version, r.Epoch = stream, v, epoch
 	p, err := s.SaveSnapshot(c.ctx, r)
 	c.note("save snapshot of %q at version %d: position %d, %s", stream, v, p, errText(err))
 	c.noError("SaveSnapshot", err)

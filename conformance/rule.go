@@ -10,7 +10,7 @@ import (
 
 // Version is the version of the suite. It changes when a rule is added or its
 // meaning does.
-const Version = "0.2"
+const Version = "0.3"
 
 // ID names a rule for ever: a group and a number, such as "OCC-02". Numbers are
 // not reused, and need not be dense.
@@ -47,6 +47,8 @@ const (
 	// Exclusive: a store is open for writing once at a time. All that reopen have it
 	// but those that claim Shared.
 	Exclusive Capability = "one writer at a time"
+	// Compacts: the backend's Capabilities claim Compact.
+	Compacts Capability = "compaction"
 )
 
 // Rule is one thing that a backend has to keep.
@@ -60,7 +62,7 @@ type Rule struct {
 	// Capability is what the backend must be able to do, or the rule is unsupported.
 	Capability Capability
 	// Requires are the rules that must hold before this one can be judged. If one
-	// does not pass, this one is blocked.
+	// does not pass, this one is blocked; if one is unsupported, so is this one.
 	Requires []ID
 	// Since is the version of the suite that brought the rule.
 	Since string
@@ -78,7 +80,7 @@ type Group struct {
 
 // Groups returns the table of all rules. The caller owns the slices.
 func Groups() []Group {
-	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup(), lockGroup(), claimGroup(), errorGroup()}
+	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup(), lockGroup(), claimGroup(), compactGroup(), retentionGroup(), errorGroup()}
 	for g := range groups {
 		for i := range groups[g].Rules {
 			r := &groups[g].Rules[i]

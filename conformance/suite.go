@@ -133,14 +133,27 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 		res.Verdict, res.Seen = Unsupported, "a store ends with the backend that has it open"
 		return res
 	}
+	var unclaimed *Result
 	for _, id := range r.Requires {
 		i := slices.IndexFunc(s.rules, func(r Rule) bool { return r.ID == id })
-		if matches(s.skip, id) || s.judge(ctx, &s.rules[i]).Verdict != Pass {
+		if matches(s.skip, id) {
+			res.BlockedBy = append(res.BlockedBy, id)
+			continue
+		}
+		switch required := s.judge(ctx, &s.rules[i]); required.Verdict {
+		case Pass:
+		case Unsupported: // then this one is about what is not claimed, too
+			unclaimed = required
+		default:
 			res.BlockedBy = append(res.BlockedBy, id)
 		}
 	}
-	if len(res.BlockedBy) > 0 {
+	switch {
+	case len(res.BlockedBy) > 0:
 		res.Verdict = Blocked
+		return res
+	case unclaimed != nil:
+		res.Verdict, res.Seen = Unsupported, unclaimed.Seen
 		return res
 	}
 	start := time.Now()

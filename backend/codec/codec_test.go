@@ -2,12 +2,14 @@ package codec
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -41,9 +43,11 @@ func TestTheBytesAreThoseOfTheFormat(t *testing.T) {
 }
 
 func TestTheSeedIsTheChecksumOfStoreAndPosition(t *testing.T) {
-	plain := append(store[:], 0x67, 0x12, 0, 0, 0, 0, 0, 0x80)
-	if got, want := NewSeed(store).at(0x8000000000001267), crc32.Checksum(plain, castagnoli); got != want {
-		t.Errorf("%08x, want %08x", got, want)
+	for _, p := range []uint64{0, 1, 0x1267, 0x8000000000001267, 0xfedcba9876543210} {
+		plain := binary.LittleEndian.AppendUint64(store[:len(store):len(store)], p)
+		if got, want := NewSeed(store).at(backend.Position(p)), crc32.Checksum(plain, castagnoli); got != want {
+			t.Errorf("%#x: %08x, want %08x", p, got, want)
+		}
 	}
 }
 
@@ -188,6 +192,33 @@ func TestManyNamesAreKeptApart(t *testing.T) {
 	}
 }
 
+func TestNothingOfTheRecordBeforeIsLeft(t *testing.T) {
+	full, bare := sample(), backend.Record{Position: 1, Stream: "s", Kind: backend.Event, Time: time.Unix(0, base).UTC()}
+	d := Decoder{Seed: NewSeed(store)}
+	damaged := Append(nil, &bare, d.Seed, base)
+	damaged[3] ^= 1
+	for name, b := range map[string][]byte{
+		"a record":          Append(nil, &bare, d.Seed, base),
+		"a damaged one":     damaged,
+		"a length":          {1, 0xff, 0xff, 0xff, 0xff, 0xff},
+		"a part of one":     {1},
+		"an unknown flag":   reseal(append([]byte{0x41}, Append(nil, &bare, d.Seed, base)[1:]...), d.Seed, 1),
+		"not fields at all": reseal(append([]byte{1, 40}, make([]byte, 44)...), d.Seed, 1),
+	} {
+		var got backend.Record
+		if _, err := d.Decode(Append(nil, &full, d.Seed, base), full.Position, base, &got); err != nil {
+			t.Fatal(err)
+		}
+		_, err := d.Decode(b, 1, base, &got)
+		if want := (backend.Record{Position: 1}); err != nil && !reflect.DeepEqual(got, want) || err == nil && !same(&got, &bare) {
+			t.Errorf("%s: %v, %+v", name, err, got)
+		}
+		if (err == nil) != (name == "a record") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzDecodeAnyBytes(f *testing.F) {
 	r := sample()
 	seed := NewSeed(store)
@@ -247,6 +278,32 @@ func BenchmarkDecode(b *testing.B) {
 	for b.Loop() {
 		if _, err := d.Decode(buf, r.Position, base, &got); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Records of 10,000 streams in no order, as a replay of the log meets them.
+func BenchmarkDecodeManyStreams(b *testing.B) {
+	const streams = 10_000
+	var buf []byte
+	var ends []int
+	for i := range streams {
+		r := sample()
+		r.Stream = "account/" + strconv.Itoa(i*7919%streams)
+		r.Payload = make([]byte, 256)
+		buf = Append(buf, &r, 0, base)
+		ends = append(ends, len(buf))
+	}
+	b.SetBytes(int64(len(buf) / streams))
+	var d Decoder
+	var got backend.Record
+	i, at := 0, 0
+	for b.Loop() {
+		if _, err := d.Decode(buf[at:ends[i]], 4711, base, &got); err != nil {
+			b.Fatal(err)
+		}
+		if at, i = ends[i], i+1; i == streams {
+			at, i = 0, 0
 		}
 	}
 }

@@ -64,45 +64,54 @@ type Decoder struct {
 //
 // Decode never panics, and allocates nothing before the checksum holds.
 func (d *Decoder) Decode(src []byte, p backend.Position, base int64, r *backend.Record) (int, error) {
-	*r = backend.Record{Position: p}
 	n, err := Length(src)
+	if err == nil && n > len(src) {
+		err = ErrShort
+	}
 	if err != nil {
+		*r = backend.Record{Position: p}
 		return 0, err
 	}
-	if n > len(src) {
-		return 0, ErrShort
-	}
 	src = src[:n:n]
-	seed := d.Seed.at(p)
-	crc := crc32.Update(seed, castagnoli, src[:n-4])
-	sound := crc == binary.LittleEndian.Uint32(src[n-4:])
+	crc := crc32.Update(d.Seed.at(p), castagnoli, src[:n-4])
+	var f fields
+	if crc != Sum(src) || src[0]&newerBits != 0 || !f.parse(src) {
+		return 0, d.refuse(src, p, base, r, crc)
+	}
+	d.fill(r, p, &f, base)
+	r.Meta = nil
+	if f.meta > 0 {
+		r.Meta = backend.Meta(src[f.end+4 : f.end+4+f.meta : f.end+4+f.meta])
+	}
+	r.Payload = src[f.end+4+f.meta : n-4 : n-4]
+	return n, nil
+}
+
+// refuse says why the record in src is not one, and sets of r what can be known. crc is
+// the checksum that it should have.
+func (d *Decoder) refuse(src []byte, p backend.Position, base int64, r *backend.Record, crc uint32) error {
+	*r = backend.Record{Position: p}
+	sound := crc == Sum(src)
 	if sound && src[0]&newerBits != 0 {
-		return 0, fmt.Errorf("%w: a record has unknown flags %#x: a newer version wrote it", backend.ErrFormat, src[0]&newerBits)
+		return fmt.Errorf("%w: a record has unknown flags %#x: a newer version wrote it", backend.ErrFormat, src[0]&newerBits)
 	}
 	var f fields
-	end, ok := f.parse(src)
-	if !ok || end+4+f.meta > n-4 {
-		return 0, damaged("the fields don't fit in the record's %d bytes", n)
+	if !f.parse(src) {
+		return damaged("the fields don't fit in the record's %d bytes", len(src))
 	}
-	if !sound && crc32.Update(seed, castagnoli, src[:end]) != binary.LittleEndian.Uint32(src[end:]) {
-		return 0, damaged("crc %08x, want %08x", binary.LittleEndian.Uint32(src[n-4:]), crc)
+	if crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) != binary.LittleEndian.Uint32(src[f.end:]) {
+		return damaged("crc %08x, want %08x", Sum(src), crc)
 	}
-	d.fill(r, &f, base)
-	if !sound {
-		return 0, damaged("crc %08x, want %08x; the head's own checksum holds", binary.LittleEndian.Uint32(src[n-4:]), crc)
-	}
-	if meta := src[end+4 : end+4+f.meta]; f.meta > 0 {
-		r.Meta = backend.Meta(meta[:f.meta:f.meta])
-	}
-	r.Payload = src[end+4+f.meta : n-4 : n-4]
-	return n, nil
+	d.fill(r, p, &f, base)
+	return damaged("crc %08x, want %08x; the head's own checksum holds", Sum(src), crc)
 }
 
 // Sum returns the checksum that ends the record in src, which is exactly one.
 func Sum(src []byte) uint32 { return binary.LittleEndian.Uint32(src[len(src)-4:]) }
 
 // fill sets all of r but Payload and Meta.
-func (d *Decoder) fill(r *backend.Record, f *fields, base int64) {
+func (d *Decoder) fill(r *backend.Record, p backend.Position, f *fields, base int64) {
+	r.Position = p
 	r.Stream = d.names.get(f.name)
 	r.Type = d.types.get(f.typ)
 	r.Version = backend.Version(f.version)
@@ -110,7 +119,7 @@ func (d *Decoder) fill(r *backend.Record, f *fields, base int64) {
 	r.Schema = uint32(f.schema)
 	r.Epoch = f.epoch
 	r.Time = time.Unix(0, base+unzigzag(f.time)).UTC()
-	r.Batch.Place = uint32(f.place)
+	r.Batch = backend.BatchRef{Place: uint32(f.place)}
 	copy(r.Batch.ID[:], f.id)
 }
 
@@ -120,13 +129,17 @@ type fields struct {
 	name, typ, id                       []byte
 	version, schema, epoch, time, place uint64
 	meta                                int
+	end                                 int // of the head
 }
 
-// parse reads the head of the record in src and returns where it ends. It checks
-// bounds, not checksums.
-func (f *fields) parse(src []byte) (end int, ok bool) {
+// parse reads the head of the record in src, which is exactly one. It checks bounds,
+// not checksums, and returns whether all that it says fits in.
+func (f *fields) parse(src []byte) bool { return f.head(src) && f.end+4+f.meta <= len(src)-4 }
+
+// head is parse for src that need not hold more than the head.
+func (f *fields) head(src []byte) bool {
 	f.kind = backend.Kind(src[0] & kindBits)
-	c := cursor{src: src, at: 1, ok: true}
+	c := cursor{src: src, at: 1}
 	c.uvarint(MaxLength)
 	f.name = c.bytes(backend.MaxStreamBytes)
 	f.version = c.uvarint(math.MaxUint64)
@@ -139,28 +152,26 @@ func (f *fields) parse(src []byte) (end int, ok bool) {
 		f.id = c.take(16)
 	}
 	f.meta = int(c.uvarint(backend.MaxMetaBytes))
-	return c.at, c.ok && f.kind != 0 && len(f.name) > 0
+	f.end = c.at
+	return c.src != nil && f.kind != 0 && len(f.name) > 0
 }
 
-// cursor reads fields one after the other. Once one does not fit, ok is false and
-// all others are zero.
+// cursor reads fields one after the other. Once one does not fit, src is nil and all
+// others are zero.
 type cursor struct {
 	src []byte
 	at  int
-	ok  bool
 }
 
+// uvarint reads a number up to most, which is at least 0x80.
 func (c *cursor) uvarint(most uint64) uint64 {
-	if !c.ok {
-		return 0
-	}
-	if c.at < len(c.src) && c.src[c.at] < 0x80 && most >= 0x80 { // the common case
+	if c.at < len(c.src) && c.src[c.at] < 0x80 { // the common case
 		c.at++
 		return uint64(c.src[c.at-1])
 	}
-	u, w := binary.Uvarint(c.src[c.at:])
+	u, w := binary.Uvarint(c.src[min(c.at, len(c.src)):])
 	if w <= 0 || u > most {
-		c.ok = false
+		c.src = nil
 		return 0
 	}
 	c.at += w
@@ -168,8 +179,8 @@ func (c *cursor) uvarint(most uint64) uint64 {
 }
 
 func (c *cursor) take(n int) []byte {
-	if !c.ok || n > len(c.src)-c.at {
-		c.ok = false
+	if n > len(c.src)-c.at {
+		c.src = nil
 		return nil
 	}
 	c.at += n

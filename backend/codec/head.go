@@ -18,17 +18,16 @@ func (d *Decoder) Head(src []byte, p backend.Position, base int64, r *backend.Re
 		return 0, err
 	}
 	var f fields
-	end, ok := f.parse(src[:min(n, len(src))])
-	if !ok || end+4+f.meta > n-4 {
+	if !f.head(src[:min(n, len(src))]) || f.end+4+f.meta > n-4 {
 		return 0, damaged("the fields don't fit in the record's %d bytes", n)
 	}
-	if end+4 > len(src) {
+	if f.end+4 > len(src) {
 		return 0, ErrShort
 	}
-	if crc32.Update(d.Seed.at(p), castagnoli, src[:end]) != binary.LittleEndian.Uint32(src[end:]) {
+	if crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) != binary.LittleEndian.Uint32(src[f.end:]) {
 		return 0, damaged("the head's checksum does not hold")
 	}
-	d.fill(r, &f, base)
+	d.fill(r, p, &f, base)
 	return n, nil
 }
 
@@ -43,8 +42,8 @@ func (d *Decoder) Mend(src []byte, p backend.Position) bool {
 	seed := d.Seed.at(p)
 	var f fields
 	most := min(len(src), backend.MaxStreamBytes+backend.MaxTypeBytes+MaxOverhead)
-	if end, ok := f.parse(src); ok {
-		most = min(most, end+4)
+	if f.parse(src) {
+		most = min(most, f.end+4)
 	}
 	for i := range most {
 		was := src[i]
@@ -53,9 +52,8 @@ func (d *Decoder) Mend(src []byte, p backend.Position) bool {
 			if i < 6 && !lengthIs(src, len(src)) {
 				continue
 			}
-			end, ok := f.parse(src)
-			if ok && end+4+f.meta <= len(src)-4 && i < end+4 &&
-				crc32.Update(seed, castagnoli, src[:end]) == binary.LittleEndian.Uint32(src[end:]) &&
+			if f.parse(src) && i < f.end+4 &&
+				crc32.Update(seed, castagnoli, src[:f.end]) == binary.LittleEndian.Uint32(src[f.end:]) &&
 				crc32.Update(seed, castagnoli, src[:len(src)-4]) == binary.LittleEndian.Uint32(src[len(src)-4:]) {
 				return true
 			}
@@ -78,6 +76,6 @@ func (d *Decoder) HeadIs(src []byte, p backend.Position, n int) bool {
 		return false
 	}
 	var f fields
-	end, ok := f.parse(src)
-	return ok && end+4+f.meta <= n-4 && end+4 <= len(src) && crc32.Update(d.Seed.at(p), castagnoli, src[:end]) == binary.LittleEndian.Uint32(src[end:])
+	return f.head(src[:min(n, len(src))]) && f.end+4+f.meta <= n-4 && f.end+4 <= len(src) &&
+		crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) == binary.LittleEndian.Uint32(src[f.end:])
 }

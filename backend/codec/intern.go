@@ -1,6 +1,9 @@
 package codec
 
-import "hash/maphash"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // The number of strings that an interner keeps grows with how many it meets.
 const (
@@ -8,29 +11,39 @@ const (
 	internMost  = 1 << 16
 )
 
-var hashSeed = maphash.MakeSeed()
-
 // interner gives the same string for the same bytes, without an allocation as long
-// as it remembers them: it keeps one string in each slot, the last that hashed
-// there.
+// as it remembers them: the last one, as records of one stream or type often follow one
+// another, and in each pair of slots the last two that hashed there.
 type interner struct {
+	last   string
 	slots  []string // as many as a power of two
 	misses int      // since slots last grew
 }
 
 func (in *interner) get(b []byte) string {
+	if string(b) == in.last {
+		return in.last
+	}
+	in.last = in.look(b)
+	return in.last
+}
+
+func (in *interner) look(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
 	if in.slots == nil {
 		in.slots = make([]string, internLeast)
 	}
-	slot := &in.slots[maphash.Bytes(hashSeed, b)&uint64(len(in.slots)-1)]
-	if *slot == string(b) {
-		return *slot
+	at := hash(b) & uint64(len(in.slots)-1)
+	if s := in.slots[at]; s == string(b) {
+		return s
 	}
-	*slot = string(b)
-	s := *slot
+	if s := in.slots[at^1]; s == string(b) {
+		return s
+	}
+	s := string(b)
+	in.slots[at^1], in.slots[at] = in.slots[at], s
 	if in.misses++; in.misses > len(in.slots) && len(in.slots) < internMost {
 		in.grow()
 	}
@@ -42,7 +55,28 @@ func (in *interner) grow() {
 	in.slots, in.misses = make([]string, 4*len(old)), 0
 	for _, s := range old {
 		if s != "" {
-			in.slots[maphash.String(hashSeed, s)&uint64(len(in.slots)-1)] = s
+			at := hash([]byte(s)) & uint64(len(in.slots)-1)
+			in.slots[at^1], in.slots[at] = in.slots[at], s
 		}
 	}
+}
+
+// hash mixes eight bytes at a time. Who makes strings collide makes them be built again,
+// and harms nobody.
+func hash(b []byte) uint64 {
+	const k = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio
+	h := uint64(len(b))
+	for ; len(b) > 8; b = b[8:] {
+		h = mix(h^binary.LittleEndian.Uint64(b), k)
+	}
+	var last uint64
+	for i, c := range b {
+		last |= uint64(c) << (8 * i)
+	}
+	return mix(h^last, k)
+}
+
+func mix(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	return high ^ low
 }

@@ -1,145 +1,165 @@
 package file
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"sync"
-	"sync/atomic"
+	"slices"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
 )
 
-// moment is a directory just before a call that changes what a crash leaves.
-type moment struct {
-	what  string
-	dir   *faultfs.FS
-	acked []string
+// sweepShape is one crash at a place in a log.
+type sweepShape struct {
+	what string
+	dir  *faultfs.FS
 }
 
-// record makes the directory note each such moment, with what was acknowledged then.
-func record(f *faultfs.FS, acked *atomic.Pointer[[]string]) *[]moment {
-	var mu sync.Mutex
-	var moments []moment
-	f.Hook = func(op faultfs.Op) error {
-		if op.Kind.Changes() {
-			mu.Lock()
-			defer mu.Unlock()
-			known := *acked.Load() // before the copy is made: what is acknowledged later may be in it too
-			moments = append(moments, moment{fmt.Sprintf("%s %s at %d", op.Kind, op.Name, op.Off), f.Clone(), known})
-		}
-		return nil
+// sweepCrashes are the crashes to look at before the event next: nothing, all and some of what
+// was not synced; every subset, if there are few; the event's own write torn.
+func sweepCrashes(now *faultfs.FS, next *faultfs.Event, rng *rand.Rand, random, subsets, tears int) (out []sweepShape) {
+	add := func(dir *faultfs.FS, format string, args ...any) {
+		out = append(out, sweepShape{fmt.Sprintf(format, args...), dir})
 	}
-	return &moments
-}
-
-// choices are what a crash keeps of the unsynced: nothing, all, and some at random.
-func choices(random int, seed uint64) map[string]faultfs.Choice {
-	out := map[string]faultfs.Choice{"nothing": faultfs.None, "all": faultfs.All}
-	for i := range random {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		often := rng.IntN(9) + 1
-		out[fmt.Sprintf("some %d", i)] = func() bool { return rng.IntN(10) < often }
+	add(now.Crash(faultfs.None), "nothing unsynced kept")
+	if n := now.Unsynced(); n > 0 {
+		add(now.Crash(faultfs.All), "all kept")
+		if n <= subsets {
+			for set := uint64(1); set < 1<<n-1; set++ {
+				add(now.Crash(faultfs.Bits(set)), "of %d unsynced %b kept", n, set)
+			}
+		} else {
+			for i := range random {
+				add(now.Crash(faultfs.Some(rng)), "some kept, the %d.", i)
+			}
+		}
+	}
+	if next == nil || next.Kind != faultfs.Write {
+		return out
+	}
+	end := len(bytes.TrimRight(next.Data, "\x00"))
+	var cuts []int
+	for at := faultfs.Sector - int(next.Off%faultfs.Sector); at < end; at += faultfs.Sector { // whole sectors
+		cuts = append(cuts, at)
+	}
+	for range 3 { // and inside one
+		if end > 1 {
+			cuts = append(cuts, 1+rng.IntN(end-1))
+		}
+	}
+	rng.Shuffle(len(cuts), func(i, j int) { cuts[i], cuts[j] = cuts[j], cuts[i] })
+	for i, cut := range cuts[:min(len(cuts), tears)] {
+		keep, kept := faultfs.None, "nothing"
+		if i%2 == 1 {
+			keep, kept = faultfs.All, "all"
+		}
+		torn := now.Crash(keep)
+		torn.Overwrite(next.Name, next.Off, next.Data[:cut])
+		add(torn, "%s kept, the write torn after %d of %d", kept, cut, len(next.Data))
 	}
 	return out
 }
 
+// sweepLastNote is what was known before event i.
+func sweepLastNote(events []faultfs.Event, i int) *sweepMoment {
+	for i--; i >= 0; i-- {
+		if m, ok := events[i].Note.(*sweepMoment); ok {
+			return m
+		}
+	}
+	return new(sweepMoment)
+}
+
+// sweepSay names an event.
+func sweepSay(next *faultfs.Event) string {
+	if next == nil {
+		return "the end"
+	}
+	return next.String()
+}
+
+// sweepHistories makes logs of random workloads, one for each seed.
+func sweepHistories(t *testing.T, seeds, steps int, each func(seed uint64, l *faultfs.Log)) string {
+	counts := map[string]int{}
+	events := 0
+	for seed := range uint64(seeds) {
+		f := new(faultfs.FS)
+		l := f.Record()
+		h := newSweepHistory(f, seed).larger(seed%4 == 3)
+		h.idle = true
+		if err := h.run(steps); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for k, v := range h.counts {
+			counts[k] += v
+		}
+		events += len(l.Events())
+		each(seed, l)
+	}
+	line := fmt.Sprintf("%d histories, %d events", seeds, events)
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		line += fmt.Sprintf(", %s %d", k, counts[k])
+	}
+	return line
+}
+
 func TestACrashAtAnyMomentLosesNothing(t *testing.T) {
-	var acked atomic.Pointer[[]string]
-	acked.Store(&[]string{})
-	f := new(faultfs.FS)
-	moments := record(f, &acked)
-	if err := workload(f, &acked); err != nil {
-		t.Fatal(err)
-	}
-	random, states := 6, 0
-	if testing.Short() || slow {
-		random = 1
-	}
-	if long {
-		random = 100
-	}
-	for i, m := range *moments {
-		if slow && i%5 > 0 {
-			continue
-		}
-		for which, keep := range choices(random, uint64(i)) {
-			states++
-			what := fmt.Sprintf("moment %d, before %s, %s of the unsynced kept", i, m.what, which)
-			if !checkStore(t, m.dir.Crash(keep), what, m.acked) {
-				return
+	c := newSweepCrew(t)
+	random, subsets, tears := sweepReach(10, 3, 1), sweepReach(8, 3, 2), sweepReach(1000, 6, 2)
+	line := sweepHistories(t, sweepReach(45, 6, 1), sweepReach(60, 40, 30), func(seed uint64, l *faultfs.Log) {
+		events := l.Events()
+		rng := rand.New(rand.NewPCG(seed, 1))
+		l.Replay(func(i int, next *faultfs.Event, now *faultfs.FS) bool {
+			if next != nil && next.Kind == faultfs.Note && i%5 > 0 { // nothing changes
+				return true
 			}
-		}
-	}
-	t.Logf("%d moments, %d crashes", len(*moments), states)
+			m := sweepLastNote(events, i)
+			for _, s := range sweepCrashes(now, next, rng, random, subsets, tears) {
+				n := rng.Uint64()
+				c.do(fmt.Sprintf("seed %d, event %d, before %s, after %v, %s", seed, i, sweepSay(next), m, s.what), func() error { return checkCrash(s.dir, m, n) })
+			}
+			return !c.failed()
+		})
+	})
+	c.end("crash at every event", func() string { return line })
 }
 
 func TestACrashWhileACrashIsMendedLosesNothing(t *testing.T) {
-	var acked atomic.Pointer[[]string]
-	acked.Store(&[]string{})
-	f := new(faultfs.FS)
-	first := record(f, &acked)
-	if err := workload(f, &acked); err != nil {
-		t.Fatal(err)
-	}
-	step, states := 13, 0
-	if slow {
-		step = 173
-	} else if testing.Short() {
-		step = 41
-	}
-	if long {
-		step = 1
-	}
-	for i := 0; i < len(*first); i += step {
-		m := (*first)[i]
-		for which, keep := range choices(2, uint64(i)) {
-			crashed := m.dir.Crash(keep)
-			known := m.acked
-			var pointer atomic.Pointer[[]string]
-			pointer.Store(&known)
-			second := record(crashed, &pointer)
-			b, err := openMem(crashed, &Options{SegmentBytes: 8 << 10})
-			if err != nil {
-				t.Fatal(err)
+	c := newSweepCrew(t)
+	step, inner := sweepReach(16, 30, 60), sweepReach(1, 2, 5)
+	line := sweepHistories(t, sweepReach(20, 3, 1), sweepReach(50, 40, 30), func(seed uint64, l *faultfs.Log) {
+		events := l.Events()
+		rng := rand.New(rand.NewPCG(seed, 2))
+		l.Replay(func(i int, next *faultfs.Event, now *faultfs.FS) bool {
+			if i%step != int(seed)%step {
+				return true
 			}
-			visible, err := short(b) // whoever reads may act on it: it must stay
-			if err != nil {
-				t.Fatal(err)
-			}
-			pointer.Store(&visible)
-			if _, err := tryAppend(b, "mended", "x"); err != nil {
-				t.Fatal(err)
-			}
-			known = append(visible[:len(visible):len(visible)], "mended x")
-			pointer.Store(&known)
-			b.Close()
-			for j, again := range *second {
-				for other, keep := range choices(1, uint64(j)) {
-					states++
-					what := fmt.Sprintf("moment %d, before %s, %s kept; then %d, before %s, %s kept", i, m.what, which, j, again.what, other)
-					if !checkMended(t, again.dir.Crash(keep), what, again.acked) {
-						return
-					}
+			m := sweepLastNote(events, i)
+			for _, first := range sweepCrashes(now, next, rng, 1, 0, 1) {
+				what := fmt.Sprintf("seed %d, event %d, before %s, after %v, %s", seed, i, sweepSay(next), m, first.what)
+				second := first.dir.Record()
+				first.dir.Note(m)
+				if err := checkCrash(first.dir, m, rng.Uint64()); err != nil {
+					t.Errorf("%s: %v", what, err)
+					return false
 				}
+				inside := second.Events()
+				second.Replay(func(j int, next *faultfs.Event, now *faultfs.FS) bool {
+					if next != nil && next.Kind == faultfs.Note || rng.IntN(inner) > 0 {
+						return true
+					}
+					m := sweepLastNote(inside, j)
+					for _, s := range sweepCrashes(now, next, rng, 1, 0, 1) {
+						n := rng.Uint64()
+						c.do(fmt.Sprintf("%s; mending it, event %d, before %s, after %v, %s", what, j, sweepSay(next), m, s.what), func() error { return checkCrash(s.dir, m, n) })
+					}
+					return !c.failed()
+				})
 			}
-		}
-	}
-	t.Logf("%d crashes", states)
-}
-
-// checkMended is checkStore, where the group under way may also be the one after mending.
-func checkMended(t *testing.T, f *faultfs.FS, what string, acked []string) bool {
-	t.Helper()
-	b, err := openMem(f.Crash(faultfs.All), &Options{SegmentBytes: 8 << 10})
-	if err != nil {
-		t.Errorf("%s: %v", what, err)
-		return false
-	}
-	got, _ := short(b)
-	b.Close()
-	if n := len(got); n == len(acked)+1 && got[n-1] == "mended x" {
-		acked = got
-	}
-	return checkStore(t, f, what, acked)
+			return !c.failed()
+		})
+	})
+	c.end("crash inside the recovery from a crash", func() string { return line })
 }

@@ -2,6 +2,7 @@ package file
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 
@@ -44,6 +45,9 @@ func (h *heads) open() (*sorted.Table, error) {
 		f, err := h.dir.Open(h.name, os.O_RDONLY)
 		if err != nil {
 			return nil, unreadable(h.name, 0, err)
+		}
+		if size, err := f.Size(); err != nil || size != h.size {
+			return nil, errors.Join(unreadable(h.name, 0, fmt.Errorf("%d bytes, the manifest says %d: %w", size, h.size, err)), f.Close())
 		}
 		h.file, h.table = f, sorted.Open(f, 0, h.size, h.seed)
 	}

@@ -260,7 +260,7 @@ func (s *store) load() (marks, error) {
 		v.heads = append(v.heads, h)
 		s.loadHeads(h, sizes)
 	}
-	err = s.loadSegments(v, m)
+	err = s.loadSegments(v, m, ms.ok && ms.newest.clean)
 	s.install(v) // also with an error: what is open is to be closed
 	return ms, err
 }
@@ -279,6 +279,9 @@ func (s *store) loadPacked(v *view, sp *span, sizes map[string]int64) {
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			detail = err.Error()
 		}
+	case there && size > sp.size:
+		s.findings = append(s.findings, backend.Anomaly{Code: backend.StrayBytes, Severity: backend.Warning, File: sp.name, Offset: sp.size, Length: size - sp.size, Detail: "bytes behind the end of the span"})
+		return
 	case there:
 		detail = fmt.Sprintf("it has %d bytes, the manifest says %d", size, sp.size)
 	}
@@ -297,7 +300,9 @@ func (s *store) loadHeads(h *heads, sizes map[string]int64) {
 	}
 }
 
-func (s *store) loadSegments(v *view, m *manifest) error {
+// loadSegments opens the segments. After an unclean end, what the operating system keeps in
+// memory of them may not be what is on the disk.
+func (s *store) loadSegments(v *view, m *manifest, clean bool) error {
 	flag := os.O_RDWR
 	if s.opts.ReadOnly {
 		flag = os.O_RDONLY
@@ -313,6 +318,9 @@ func (s *store) loadSegments(v *view, m *manifest) error {
 		}
 		v.segments = append(v.segments, sg)
 		if f != nil {
+			if !clean && !s.opts.ReadOnly {
+				f.Forget()
+			}
 			if sg.laid, err = f.Size(); err != nil {
 				return unreadable(sg.name, 0, err)
 			}

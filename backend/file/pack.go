@@ -320,7 +320,9 @@ func (l *skipList) finish(seed uint32) []byte {
 
 // put writes a frame.
 func (p *packer) put(r *backend.Record) error {
-	p.buf = binary.AppendUvarint(p.buf, uint64(r.Position-p.info.from))
+	rel := uint64(r.Position - p.info.from)
+	p.info.places = placesCRC(p.info.places, rel)
+	p.buf = binary.AppendUvarint(p.buf, rel)
 	p.buf = codec.Append(p.buf, r, p.s.codec, p.info.base)
 	p.info.records++
 	if len(p.buf) >= packBuffer {

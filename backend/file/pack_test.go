@@ -50,13 +50,16 @@ func (m *model) add(t testing.TB, b *backend.Backend, from backend.Position) {
 func (m *model) cut(cut backend.Cut) {
 	for _, f := range cut.Floors {
 		h := m.heads[f.Stream]
+		if f.Floor <= h.Floor && !f.Delete {
+			continue // it takes nothing
+		}
 		h.Floor = max(h.Floor, f.Floor)
 		m.heads[f.Stream] = h
 		m.log = slices.DeleteFunc(m.log, func(k kept) bool {
 			if k.stream != f.Stream {
 				return false
 			}
-			return f.Delete || k.kind != backend.Snapshot && k.version < f.Floor || k.kind == backend.Snapshot && k.version+1 < f.Floor
+			return f.Takes(&backend.Record{Kind: k.kind, Version: k.version})
 		})
 	}
 }

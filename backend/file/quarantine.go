@@ -1,6 +1,7 @@
 package file
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -164,12 +165,12 @@ func (rc *recovery) span(i int, sp *span, lossy bool) error {
 	header, rest, lost := false, false, false
 	for _, a := range bad {
 		switch {
+		case a.Offset >= sp.frames: // table and skip lists follow from the records
+			rest = true
 		case a.Severity == backend.Damage:
 			lost = true
-		case a.Offset == 0:
-			header = true
 		default:
-			rest = true
+			header = true
 		}
 	}
 	switch {
@@ -257,6 +258,9 @@ func (rc *recovery) packAgain(sp *span) error {
 	var marked holes
 	for i := range lost {
 		l := &lost[i]
+		if l.position == 0 && l.version == 0 {
+			continue // the record stands elsewhere, too
+		}
 		h := markedHole(l.position, l.stream, l.version, l.err())
 		h.to = l.to
 		marked = append(marked, h)
@@ -373,13 +377,20 @@ func (s *store) surveySource(ctx context.Context, v *view, at int) (src *surveyS
 			p.snapshots, h.snapshots = append(p.snapshots, to), sp.last
 			return
 		}
-		p.numbered, h.records, h.Version = append(p.numbered, to), sp.last, r.Version
-		if h.Floor == 0 {
-			h.Floor = r.Version
-		}
+		p.numbered, h.records = append(p.numbered, to), sp.last
 	})
 	if err != nil {
 		return nil, lost, err
+	}
+	for _, p := range src.parts { // what was mended came last
+		slices.SortFunc(p.numbered, func(a, b spot) int { return cmp.Compare(a.version, b.version) })
+		slices.SortFunc(p.snapshots, func(a, b spot) int {
+			return cmp.Or(cmp.Compare(a.version, b.version), cmp.Compare(a.position, b.position))
+		})
+		h := heads[p.name]
+		if n := len(p.numbered); n > 0 {
+			h.Floor, h.Version = p.numbered[0].version, p.numbered[n-1].version
+		}
 	}
 	src.addRows(v, at, parts, heads)
 	slices.SortFunc(src.parts, func(a, b *part) int { return strings.Compare(a.name, b.name) })

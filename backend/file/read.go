@@ -317,6 +317,9 @@ func (r *reader) table(w *window, sg *segment, g *group, off, nth, upTo, at uint
 	if err != nil {
 		return corruptRecord(sg.name, first, 0, &backend.Record{Position: g.first}, err)
 	}
+	if table := sg.mended[int64(off)+groupSize]; table != nil {
+		b = table[int(nth)*entry:]
+	}
 	for i := nth; i < upTo && len(b) >= entry; i++ {
 		p := g.first + backend.Position(i)
 		if entry == sparseEntry {

@@ -91,6 +91,7 @@ func saveName(t torn, sum uint32) string {
 // at the first step that fails; run again, it goes on from there.
 func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
 	s.sealer.stop()
+	s.preparer.wait.Wait()
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
 	rc := &recovery{s: s, ctx: ctx, to: s.dir, folder: quarantineDir, v: s.pin()}

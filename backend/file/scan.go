@@ -170,29 +170,20 @@ func (s *store) unlisted(name string) (severity backend.Severity, detail string,
 	if m.files()[name] {
 		return 0, "", nil
 	}
-	if gen, ok := headsGeneration(name); ok {
-		return m.leftover(gen, "heads that nothing lists: what a crash left")
+	if _, ok := headsGeneration(name); ok {
+		return backend.Notice, "heads that nothing lists: what a crash left", nil
 	}
-	if first, last, gen, ok := parseSpanName(name); ok {
-		if m.newestID() < last {
-			return backend.Damage, "a span of segments that the manifest does not know: the manifest is an old one", nil
+	if _, last, generation, ok := parseSpanName(name); ok {
+		if m.newestID() < last || generation > m.generation+1 {
+			return backend.Damage, "a span that goes with a newer manifest: the manifest is an old one", nil
 		}
-		_ = first
-		return m.leftover(gen, "a span that nothing lists: what a crash left")
+		return backend.Notice, "a span that nothing lists: what a crash left", nil
 	}
 	id, _ := segmentID(name)
 	if m.covers(id) {
 		return backend.Notice, "a segment that was packed into a span: a crash kept it from being removed", nil
 	}
 	return s.unlistedSegment(m, id, name)
-}
-
-// leftover judges a file of a generation.
-func (m *manifest) leftover(generation uint64, detail string) (backend.Severity, string, error) {
-	if generation > m.generation+1 {
-		return backend.Damage, "it goes with a newer manifest: the manifest is an old one", nil
-	}
-	return backend.Notice, detail, nil
 }
 
 // covers reports whether a span has taken the place of a segment.

@@ -52,7 +52,8 @@ import (
 //	  80  base time i64                in nanoseconds since 1970
 //	  88  records u64, streams u64
 //	 104  frames u64, skips u64, size u64: offsets, see above
-//	 128  zero
+//	 128  places u64                  CRC of what stands before the envelopes, as u64 each
+//	 136  zero
 //	4092  CRC of all before
 //
 // The manifest says all that the header does.
@@ -63,6 +64,7 @@ type spanInfo struct {
 	base                int64
 	records, streams    uint64
 	frames, skips, size int64
+	places              uint32
 }
 
 const (
@@ -73,14 +75,14 @@ const (
 
 // print writes the span's line in the manifest.
 func (i *spanInfo) print(b *bytes.Buffer) {
-	fmt.Fprintf(b, "span %d-%d generation %d life %016x from %d to %d base %d records %d streams %d frames %d skips %d bytes %d\n",
-		i.first, i.last, i.generation, i.life, i.from, i.to, i.base, i.records, i.streams, i.frames, i.skips, i.size)
+	fmt.Fprintf(b, "span %d-%d generation %d life %016x from %d to %d base %d records %d streams %d frames %d skips %d bytes %d places %08x\n",
+		i.first, i.last, i.generation, i.life, i.from, i.to, i.base, i.records, i.streams, i.frames, i.skips, i.size, i.places)
 }
 
 // scan is the inverse of print.
 func (i *spanInfo) scan(line string) error {
-	_, err := fmt.Sscanf(line, "span %d-%d generation %d life %x from %d to %d base %d records %d streams %d frames %d skips %d bytes %d",
-		&i.first, &i.last, &i.generation, &i.life, &i.from, &i.to, &i.base, &i.records, &i.streams, &i.frames, &i.skips, &i.size)
+	_, err := fmt.Sscanf(line, "span %d-%d generation %d life %x from %d to %d base %d records %d streams %d frames %d skips %d bytes %d places %x",
+		&i.first, &i.last, &i.generation, &i.life, &i.from, &i.to, &i.base, &i.records, &i.streams, &i.frames, &i.skips, &i.size, &i.places)
 	if err == nil && (i.first > i.last || i.from > i.to || i.frames < headerSize || i.skips < i.frames || i.size < i.skips || i.size > maxSegment) {
 		err = fmt.Errorf("a span that can't be: %s", line)
 	}
@@ -93,11 +95,20 @@ func (i *spanInfo) encode(store [16]byte) []byte {
 	copy(b, spanMagic)
 	le.PutUint32(b[8:], FormatVersion)
 	copy(b[16:], store[:])
-	for n, u := range [...]uint64{i.first, i.last, i.generation, i.life, uint64(i.from), uint64(i.to), uint64(i.base), i.records, i.streams, uint64(i.frames), uint64(i.skips), uint64(i.size)} {
+	for n, u := range [...]uint64{i.first, i.last, i.generation, i.life, uint64(i.from), uint64(i.to), uint64(i.base), i.records, i.streams, uint64(i.frames), uint64(i.skips), uint64(i.size), uint64(i.places)} {
 		le.PutUint64(b[32+8*n:], u)
 	}
 	le.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli))
 	return b
+}
+
+// placesCRC goes on with the checksum of the numbers before envelopes.
+func placesCRC(crc uint32, rel uint64) uint32 {
+	crc = ^crc
+	for i := 0; i < 64; i += 8 {
+		crc = castagnoli[byte(crc)^byte(rel>>i)] ^ crc>>8
+	}
+	return ^crc
 }
 
 // span is an open span. What it holds never changes: any number of goroutines may read.
@@ -216,22 +227,18 @@ func (sp *span) hop(w *window, off, limit int64, ahead int) (rel uint64, head, n
 }
 
 // skipTo returns where in a stream's records to begin looking for a version: at the
-// frame at off, which is that of the version at.
-func (sp *span) skipTo(e *entry, v backend.Version) (off int64, at backend.Version, err error) {
+// frame at off, which is that of the version at. A skip list that can't be read costs time
+// alone.
+func (sp *span) skipTo(e *entry, v backend.Version) (off int64, at backend.Version) {
 	off, at = e.off, e.first
-	if e.skips == 0 || v <= at {
-		return off, at, nil
-	}
 	size := int64(e.skips)*skipEntry + 4
-	if sp.frames+e.skip+size > sp.skips {
-		return 0, 0, &backend.CorruptError{File: sp.name, Offset: sp.frames, Detail: "a skip list that is not in the file"}
+	if e.skips == 0 || v <= at || sp.frames+e.skip+size > sp.skips {
+		return off, at
 	}
 	b := make([]byte, size)
-	if _, err := sp.ReadAt(b, sp.frames+e.skip); err != nil && err != io.EOF {
-		return 0, 0, unreadable(sp.name, sp.frames+e.skip, err)
-	}
-	if crc32.Update(sp.seed, castagnoli, b[:size-4]) != binary.LittleEndian.Uint32(b[size-4:]) {
-		return 0, 0, &backend.CorruptError{File: sp.name, Offset: sp.frames + e.skip, Length: size, Detail: "the skip list is not what was written"}
+	if _, err := sp.ReadAt(b, sp.frames+e.skip); err != nil && err != io.EOF ||
+		crc32.Update(sp.seed, castagnoli, b[:size-4]) != binary.LittleEndian.Uint32(b[size-4:]) {
+		return off, at
 	}
 	for ; len(b) > 4; b = b[skipEntry:] {
 		version := backend.Version(binary.LittleEndian.Uint64(b))
@@ -240,5 +247,5 @@ func (sp *span) skipTo(e *entry, v backend.Version) (off int64, at backend.Versi
 		}
 		off, at = e.off+int64(binary.LittleEndian.Uint32(b[8:])), version
 	}
-	return off, at, nil
+	return off, at
 }

@@ -12,7 +12,7 @@ import (
 type standing struct {
 	backend.Head
 	cut       backend.Position // the newest cut was made here: a snapshot that came later is not below it
-	deleted   backend.Position // records up to here are gone, snapshots too; 0: none are
+	deleted   backend.Version  // the floor that the newest deletion set: no snapshot below it is left
 	records   uint64           // the id of the segment that its newest numbered record was written to; 0: there is none
 	snapshots uint64           // … its newest snapshot
 }
@@ -42,11 +42,8 @@ func (h standing) after(st *stream, id uint64) standing {
 
 // gone reports whether a record is below the cut.
 func (h *standing) gone(kind backend.Kind, v backend.Version, p backend.Position) bool {
-	if p <= h.deleted {
-		return true
-	}
 	if kind == backend.Snapshot {
-		return v+1 < h.Floor && p <= h.cut
+		return p <= h.cut && (v+1 < h.Floor || v < h.deleted)
 	}
 	return v < h.Floor
 }

@@ -224,13 +224,10 @@ func blame(err error, stream string, v backend.Version) error {
 // spanVersions reads versions out of a span, and returns the next.
 func (r *reader) spanVersions(q *backend.Query, p *piece, from, to backend.Version, yield func(backend.Record, error) bool) (backend.Version, error) {
 	sp, e := p.sp, &p.entry
-	off, at, err := sp.skipTo(e, from)
-	if err != nil {
-		return from, blame(err, q.Stream, from)
-	}
 	if !e.dense() {
 		return r.sparseVersions(q, p, from, to, yield)
 	}
+	off, at := sp.skipTo(e, from)
 	end, next := e.off+e.size, from
 	for ; at <= to; at++ {
 		if r.ctx.Err() != nil {
@@ -401,10 +398,7 @@ func (r *reader) hopVersions(p *piece, from, to backend.Version) ([]spot, bool) 
 	if !e.dense() {
 		return nil, false
 	}
-	off, at, err := sp.skipTo(e, from)
-	if err != nil {
-		return nil, false
-	}
+	off, at := sp.skipTo(e, from)
 	r.spots = r.spots[:0]
 	for end := e.off + e.size; at <= to; at++ {
 		rel, _, n, err := sp.hop(&r.window, off, end, int(min(end-off, readSize)))

@@ -68,6 +68,9 @@ type frame struct {
 }
 
 func (v *surveyor) take(at frame, r *backend.Record) {
+	if v.found[r.Position] { // a copy of it stands elsewhere, too
+		return
+	}
 	v.found[r.Position] = true
 	if r.Kind != backend.Snapshot {
 		v.versions[r.Stream] = append(v.versions[r.Stream], r.Version)
@@ -85,6 +88,16 @@ func (v *surveyor) mend() {
 	sp, tried := v.sp, 0
 	kept := v.lost[:0]
 	for _, l := range v.lost {
+		if l.position > 0 { // its head is sound
+			if v.found[l.position] { // but the record stands elsewhere, too
+				l.position, l.to, l.stream, l.version = 0, 0, "", 0
+			}
+			if l.position > 0 {
+				v.found[l.position] = true
+			}
+			kept = append(kept, l)
+			continue
+		}
 		b, err := sp.bytes(v.w, l.off, int(l.n), 0)
 		if err != nil || int64(len(b)) < l.n {
 			kept = append(kept, l)
@@ -344,7 +357,9 @@ func (sp *span) verify(ctx context.Context, seed codec.Seed, report func(backend
 	if err != nil {
 		return c.tell(backend.Unreadable, 0, 0, err.Error())
 	}
-	if size != sp.size {
+	if size > sp.size {
+		c.warn(backend.StrayBytes, sp.size, size-sp.size, "bytes behind the end of the span")
+	} else if size < sp.size {
 		c.tell(backend.MissingRecord, min(size, sp.size), 0, fmt.Sprintf("the file has %d bytes, the manifest says %d", size, sp.size))
 	}
 	c.header()
@@ -426,13 +441,14 @@ func (c *check) records(ctx context.Context, seed codec.Seed) {
 	}
 }
 
-// table reports a damaged table: it can be made again.
+// table reports a damaged table: nothing is lost, and it can be made again, but until then
+// streams can't be read from the span.
 func (c *check) table(err error) {
 	if ce, ok := err.(*backend.CorruptError); ok {
-		c.warn(backend.BadHeader, ce.Offset, ce.Length, ce.Detail)
+		c.tell(backend.BadHeader, ce.Offset, ce.Length, ce.Detail+"; recover makes it again")
 		return
 	}
-	c.warn(backend.BadHeader, c.sp.skipsEnd(), 0, err.Error())
+	c.tell(backend.BadHeader, c.sp.skipsEnd(), 0, err.Error()+"; recover makes it again")
 }
 
 // skips compares the skip lists, and the zeros behind them, with what follows from the

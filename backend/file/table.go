@@ -64,7 +64,7 @@ type stream struct {
 	epoch     uint64
 	floor     backend.Version  // what it was raised to here; 0: it was not
 	cut       backend.Position // where that was
-	deleted   backend.Position // records up to this are gone, snapshots too; 0: none are
+	deleted   backend.Version  // the floor of the newest deletion here; 0: there was none
 	first     backend.Version  // of numbered[0]
 	numbered  []place          // in version order, dense but for gaps
 	gaps      []gap            // in version order; none in a healthy store
@@ -149,7 +149,7 @@ func (t *table) cut(f *backend.StreamFloor, p backend.Position) {
 	st := t.stream(f.Stream)
 	st.floor, st.cut = max(st.floor, f.Floor), p
 	if f.Delete {
-		st.deleted = p
+		st.deleted = max(st.deleted, f.Floor)
 	}
 }
 

@@ -72,13 +72,17 @@ type mended struct {
 // patch notes that bytes are certain to be one byte off. They read as they should be, and
 // the store takes no appends until recover has written them.
 func (w *walker) patch(sg *segment, off int64, b []byte, detail string) {
+	w.keepMended(sg, off, b)
+	w.damaged = true
+	w.warn(backend.BadHeader, sg, off, int64(len(b)), detail)
+}
+
+func (w *walker) keepMended(sg *segment, off int64, b []byte) {
 	w.mended = append(w.mended, mended{sg, off, b})
 	if sg.mended == nil {
 		sg.mended = map[int64][]byte{}
 	}
 	sg.mended[off] = b
-	w.damaged = true
-	w.warn(backend.BadHeader, sg, off, int64(len(b)), detail)
 }
 
 // mend looks whether one byte of a group's header is all that is wrong at a place. The
@@ -172,6 +176,9 @@ func (w *walker) continues(at cursor) (cursor, bool) {
 func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *group) cursor {
 	if st == broken && g.first > w.pos && !(later.sg == at.sg && at.off+int64(g.length) > later.off) {
 		return w.accept(at, &g) // its records are judged one by one
+	}
+	if from, to, err := w.nonzero(at); later.sg != at.sg && err == nil && from >= to && at.sg.file != nil { // the log left that segment here
+		at = cursor{w.segments[at.sg.ordinal+1], headerSize}
 	}
 	end := later.off
 	if later.sg != at.sg {

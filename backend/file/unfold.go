@@ -142,16 +142,17 @@ func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
 
 // hop steps from frame to frame. It returns false if that does not come out right.
 func (f *unfolded) hop(w *window) bool {
-	n := uint64(0)
+	n, places := uint64(0), uint32(0)
 	for off := int64(headerSize); off < f.sp.frames; n++ {
 		rel, head, size, err := f.sp.hop(w, off, f.sp.frames, 0)
 		if err != nil || f.order[rel] != 0 {
 			return false
 		}
 		f.order[rel] = uint32(off) + uint32(head)
+		places = placesCRC(places, rel)
 		off += int64(size)
 	}
-	return n == f.sp.records
+	return n == f.sp.records && places == f.sp.places
 }
 
 // logSpan reads a span, in position order.

@@ -44,12 +44,13 @@ type walker struct {
 		sequence uint64
 		crc      uint32
 	}
-	tail    torn // what to cut
-	mended  []mended
-	damaged bool  // something is lost
-	done    int64 // bytes, for progress
-	total   int64
-	err     error // the walk could not go on
+	tail     torn // what to cut
+	mended   []mended
+	retabled []byte // the table of found as it should be, if one byte of it is wrong
+	damaged  bool   // something is lost
+	done     int64  // bytes, for progress
+	total    int64
+	err      error // the walk could not go on
 }
 
 // found is a record's numbers, as far as they are sound, and where it is.
@@ -190,7 +191,7 @@ func (w *walker) look(at cursor) (g group, st state) {
 // verifies. b may be short.
 func (w *walker) examine(g *group, b []byte) (sound bool) {
 	defer func() { w.sound = sound }()
-	w.found, w.extents = w.found[:0], w.extents[:0]
+	w.found, w.extents, w.retabled = w.found[:0], w.extents[:0], nil
 	if len(b) < groupSize+g.table() {
 		w.places = g.flags&flagSparse == 0
 		w.absent(g)
@@ -199,7 +200,7 @@ func (w *walker) examine(g *group, b []byte) (sound bool) {
 	laid := false
 	w.extents, laid = g.lay(b, w.extents)
 	sound = laid && len(b) == int(g.length) && g.bodyCRC(b, w.extents) == g.body
-	w.places = sound || g.flags&flagSparse == 0
+	w.places = sound || g.flags&flagSparse == 0 || len(b) == int(g.length) && w.mendTable(g, b)
 	next := groupSize + g.table()
 	for i := range int(g.records) {
 		e := extent{at: next, position: g.first + backend.Position(i)}
@@ -231,6 +232,41 @@ func (w *walker) absent(g *group) {
 			return // the positions of the others stood in the table
 		}
 	}
+}
+
+// mendTableMost is the largest table of which each byte is tried.
+const mendTableMost = 4096
+
+// mendTable looks whether one byte of the table is all that is wrong with a sparse group,
+// and puts it right in b. The body's checksum tells, and each record's, which holds its
+// position.
+func (w *walker) mendTable(g *group, b []byte) bool {
+	table := b[groupSize : groupSize+g.table()]
+	if len(table) > mendTableMost {
+		return false
+	}
+	for i, was := range table {
+		for x := 1; x < 256; x++ {
+			table[i] = was ^ byte(x)
+			extents, ok := g.lay(b, w.extents[:0])
+			if w.extents = extents; ok && g.bodyCRC(b, extents) == g.body && w.allSound(g, b) {
+				w.retabled = append([]byte{}, table...)
+				return true
+			}
+		}
+		table[i] = was
+	}
+	w.extents, _ = g.lay(b, w.extents[:0])
+	return false
+}
+
+func (w *walker) allSound(g *group, b []byte) bool {
+	for _, e := range w.extents {
+		if f := w.decode(b, g, e); f.err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // mendRecord looks whether one byte of a record's head is all that is wrong with it. If so
@@ -284,6 +320,9 @@ func (w *walker) accept(at cursor, g *group) cursor {
 	if !w.sound && !w.anyRecordBad() {
 		w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), "the group's table or padding is not what was written; its records are sound")
 	}
+	if w.retabled != nil {
+		w.keepMended(at.sg, at.off+groupSize, w.retabled)
+	}
 	if g.kind == kindCut {
 		w.acceptCut(at, g)
 	} else {
@@ -331,19 +370,22 @@ func (w *walker) acceptCut(at cursor, g *group) {
 // follow takes in where a record of a stream is, and reports it if it does not follow what
 // is known of the stream.
 func (w *walker) follow(sg *segment, r *backend.Record, at place) {
-	if r.Kind != backend.Snapshot {
-		before, known := w.newest(sg, r.Stream)
-		if known && r.Version != before+1 {
-			w.damaged = true
-			w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: sg.name, Offset: int64(at.off), Stream: r.Stream,
-				Version: r.Version, Position: r.Position, Detail: fmt.Sprintf("it follows version %d of its stream", before)})
-			if r.Version <= before {
-				return
-			}
-			sg.table.stream(r.Stream).loseVersions(before+1, r.Version-before-1, w.holes.blame(r.Stream, before+1, r.Position))
-		} else if !known && r.Version > 1 && w.givingUp && w.holes.hides(r.Position) && w.unheard(sg, r.Stream) { // what came before may be there
-			sg.table.stream(r.Stream).loseVersions(1, r.Version-1, w.holes.blame(r.Stream, 1, r.Position))
+	next := r.Version // the version that the record itself, or what it covers, ends before
+	if r.Kind == backend.Snapshot {
+		next++
+	}
+	before, known := w.newest(sg, r.Stream)
+	switch {
+	case known && (next > before+1 || r.Kind != backend.Snapshot && next <= before):
+		w.damaged = true
+		w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: sg.name, Offset: int64(at.off), Stream: r.Stream,
+			Version: r.Version, Position: r.Position, Detail: fmt.Sprintf("it follows version %d of its stream", before)})
+		if next <= before {
+			return
 		}
+		sg.table.stream(r.Stream).loseVersions(before+1, next-before-1, w.holes.blame(r.Stream, before+1, r.Position))
+	case !known && next > 1 && w.givingUp && w.holes.hides(r.Position) && w.unheard(sg, r.Stream): // what came before may be there
+		sg.table.stream(r.Stream).loseVersions(1, next-1, w.holes.blame(r.Stream, 1, r.Position))
 	}
 	sg.table.record(r, at)
 }

@@ -62,6 +62,7 @@ func openURL(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Ba
 type Store struct {
 	mu      sync.RWMutex
 	held    bool             // a backend has it open for writing
+	last    backend.Position // the newest ever given, also if its record is gone
 	log     []backend.Record // all records, in position order; their bytes are the store's
 	streams map[string]*stream
 	names   []string // of streams
@@ -116,8 +117,6 @@ func (s *Store) Append(_ context.Context, records []backend.Record) error {
 	for i := range records {
 		r := records[i].Clone()
 		r.Time = r.Time.UTC().Round(0) // without its location and its monotonic clock, as any medium keeps it
-		at := len(s.log)
-		s.log = append(s.log, r)
 		st := s.streams[r.Stream]
 		if st == nil {
 			st = new(stream)
@@ -125,14 +124,22 @@ func (s *Store) Append(_ context.Context, records []backend.Record) error {
 			s.names = append(s.names, r.Stream)
 		}
 		st.head = st.head.After(&r)
-		if r.Kind == backend.Snapshot {
-			i := sort.Search(len(st.snapshots), func(i int) bool { return s.log[st.snapshots[i]].Version > r.Version })
-			st.snapshots = slices.Insert(st.snapshots, i, at)
-		} else {
-			st.numbered = append(st.numbered, at)
-		}
+		s.last = r.Position
+		s.add(st, r)
 	}
 	return nil
+}
+
+// add puts a record of the stream at the end of the log.
+func (s *Store) add(st *stream, r backend.Record) {
+	at := len(s.log)
+	s.log = append(s.log, r)
+	if r.Kind == backend.Snapshot {
+		i := sort.Search(len(st.snapshots), func(i int) bool { return s.log[st.snapshots[i]].Version > r.Version })
+		st.snapshots = slices.Insert(st.snapshots, i, at)
+	} else {
+		st.numbered = append(st.numbered, at)
+	}
 }
 
 // Read yields what q asks for. The records' bytes are never changed, so that the
@@ -196,10 +203,7 @@ func (s *Store) Head(_ context.Context, name string) (backend.Head, error) {
 func (s *Store) Last(context.Context) (backend.Position, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if n := len(s.log); n > 0 {
-		return s.log[n-1].Position, nil
-	}
-	return 0, nil
+	return s.last, nil
 }
 
 // Streams lists the streams by name.
@@ -268,16 +272,41 @@ func (s *Store) Recover(context.Context, backend.RecoveryPlan) (backend.Recovery
 	return backend.RecoveryStats{}, fmt.Errorf("%w: engine memory does not recover", backend.ErrUnsupported)
 }
 
-// Compact is not claimed.
-func (s *Store) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
-	return backend.CompactionStats{}, fmt.Errorf("%w: engine memory does not compact", backend.ErrUnsupported)
+// Compact raises the floors and puts what stays into a new log; a scan may still be
+// going through the old one. The streams' heads stay, whatever goes.
+func (s *Store) Compact(_ context.Context, cut backend.Cut) (stats backend.CompactionStats, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	floors := map[string]backend.StreamFloor{}
+	for _, f := range cut.Floors {
+		h := &s.streams[f.Stream].head
+		h.Floor = max(h.Floor, f.Floor)
+		floors[f.Stream] = f
+	}
+	for _, st := range s.streams {
+		st.numbered, st.snapshots = nil, nil
+	}
+	before := s.log
+	s.log = nil
+	for i := range before {
+		r := &before[i]
+		stats.RecordsBefore++
+		stats.BytesBefore += int64(r.Size())
+		if f, cut := floors[r.Stream]; cut && f.Takes(r) {
+			continue
+		}
+		stats.RecordsAfter++
+		stats.BytesAfter += int64(r.Size())
+		s.add(s.streams[r.Stream], *r)
+	}
+	return stats, nil
 }
 
 // Info describes the engine.
 func (s *Store) Info() backend.Info {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return backend.Info{Engine: "memory", Stats: []backend.Stat{
+	return backend.Info{Engine: "memory", Capabilities: backend.Capabilities{Compact: true, CompactBeside: true}, Stats: []backend.Stat{
 		{Name: "records", Unit: "{record}", Help: "Records in the store.", Value: int64(len(s.log))},
 		{Name: "streams", Unit: "{stream}", Help: "Streams in the store.", Value: int64(len(s.names))},
 	}}

@@ -13,9 +13,20 @@ import (
 )
 
 const (
-	yieldFrom  = 4   // yield only if the last group held so many batches
-	yieldMost  = 8   // yields before one group
-	yieldPause = 100 // after a yield that was too dear: no other for so many times its cost
+	yieldFrom  = 4  // yield only if the last group held so many batches
+	yieldMost  = 16 // yields before one group
+	yieldStall = 3  // yields in a row that nobody used to queue: no more will come
+
+	// yieldWorth is how long a yield may take for each caller that it let queue, beyond
+	// half the time of a write: they would have taken the processor anyway.
+	yieldWorth = 4 * time.Microsecond
+
+	// yieldEach is about what it takes to let one caller queue.
+	yieldEach = time.Microsecond
+
+	// After yields that were too dear there is no other for so many times their cost: at
+	// first, and at most, as it doubles while they go on being too dear.
+	pauseFirst, pauseMost = 8, 128
 )
 
 // Pace remembers how the last groups went. The zero Pace has seen none. It belongs to
@@ -24,33 +35,54 @@ type Pace struct {
 	batches   int           // of the last group
 	write     time.Duration // moving average of the time to write a group
 	notBefore time.Time     // no yield before this
+	pause     time.Duration // how many times its cost, after the next that is too dear; 0: pauseFirst
 }
 
-// Gather yields while the queue, of which length tells how many wait, grows and
-// yielding is cheap: a yield that takes over half the time of a write is the last for a
-// hundred times as long.
+// Gather yields until those of the last group, who have just been answered, have queued
+// again behind those that wait already; length tells how many wait. It stops earlier
+// when the queue has stopped growing, and when yielding is dear, as it is beside
+// goroutines that do not give the processor back: then there is no yield for many times
+// as long. It does not begin when as many wait already, and those to come are so many
+// that they would take longer than a write: they queue while it goes on.
 func (p *Pace) Gather(length func() int) {
 	if p.batches < yieldFrom {
 		return
 	}
-	before := time.Now()
-	if before.Before(p.notBefore) {
+	start := time.Now()
+	if start.Before(p.notBefore) {
 		return
 	}
-	waiting := length()
-	for range yieldMost {
-		runtime.Gosched()
-		now := time.Now()
-		if cost := now.Sub(before); cost > p.write/2 {
-			p.notBefore = now.Add(yieldPause * cost)
-			return
-		}
-		grown := length()
-		if grown == waiting {
-			return
-		}
-		waiting, before = grown, now
+	first := length()
+	if first >= p.batches && time.Duration(p.batches)*yieldEach > p.write {
+		return
 	}
+	waiting, stalled := first, 0
+	for n := 0; n < yieldMost && stalled < yieldStall && waiting < first+p.batches; n++ {
+		runtime.Gosched()
+		grown := length()
+		if now := time.Now(); p.dear(now.Sub(start), grown-first) {
+			p.rest(now, now.Sub(start))
+			return
+		}
+		if stalled++; grown > waiting {
+			stalled = 0
+		}
+		waiting = grown
+	}
+	p.pause = pauseFirst
+}
+
+// dear reports whether the yields before one group have taken too long for the callers
+// that queued meanwhile.
+func (p *Pace) dear(cost time.Duration, callers int) bool {
+	return cost > p.write/2+time.Duration(callers)*yieldWorth
+}
+
+// rest sees to it that there is no yield for long enough to make up for the cost.
+func (p *Pace) rest(now time.Time, cost time.Duration) {
+	p.pause = min(max(p.pause, pauseFirst), pauseMost)
+	p.notBefore = now.Add(p.pause * cost)
+	p.pause *= 2
 }
 
 // Wrote tells of a group that was written.

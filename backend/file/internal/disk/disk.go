@@ -49,6 +49,10 @@ type File interface {
 	// Renamed says what errors call the file from now on. No other call runs beside it.
 	Renamed(name string)
 	Truncate(size int64) error
+	// Forget drops what the operating system keeps in memory of the file and takes for
+	// written. After a failed sync that may be what the disk does not have, and a later
+	// sync would not write it either.
+	Forget()
 	Size() (int64, error)
 	// Sync makes data and metadata durable; Datasync the data, and as much metadata
 	// as reading it needs.

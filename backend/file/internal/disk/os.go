@@ -31,7 +31,11 @@ func OpenDir(path string, create bool) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dir{root}, nil
+	self, err := root.OpenFile(".", os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &dir{root, self}, nil
 }
 
 func syncPath(path string) error {
@@ -44,7 +48,10 @@ func syncPath(path string) error {
 
 // dir is a directory of the operating system. os.Root keeps names inside it, also
 // past symbolic links.
-type dir struct{ root *os.Root }
+type dir struct {
+	root *os.Root
+	self *os.File // kept open for SyncDir, so that it can't fail for want of descriptors
+}
 
 func (d *dir) Open(name string, flag int) (File, error) {
 	f, err := d.open(name, flag)
@@ -117,6 +124,9 @@ func (d *dir) ReadDir(name string) ([]Entry, error) {
 }
 
 func (d *dir) SyncDir(name string) error {
+	if name == "." {
+		return d.self.Sync()
+	}
 	f, err := d.openFolder(name)
 	if err != nil {
 		return err
@@ -124,7 +134,7 @@ func (d *dir) SyncDir(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func (d *dir) Close() error { return d.root.Close() }
+func (d *dir) Close() error { return errors.Join(d.self.Close(), d.root.Close()) }
 
 // file is a file of the operating system.
 type file struct {
@@ -166,6 +176,8 @@ func (f *file) Size() (int64, error) {
 	}
 	return info.Size(), nil
 }
+
+func (f *file) Forget() { forget(f) }
 
 func (f *file) Datasync() error { return f.named(datasync(f)) }
 
