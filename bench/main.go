@@ -1,55 +1,125 @@
-// Command bench measures durable appends of papyra's engines beside the raw disk
-// and beside the peers, in one run, on the same work.
+// Command bench measures durable storage of events: papyra's engine beside the raw disk
+// and beside the engines that others would use, in one run, on the same work.
 //
-// The work: events of 256 bytes over 10,000 streams, each acknowledged only when it
-// is durable. Engines are interleaved, repetition by repetition, and the table shows
-// medians. The probe is the raw disk: one 4 KiB write and fdatasync after the other
-// on blocks that were written before.
+// It is also an example of how to compare such engines fairly:
+//
+//   - Only durable work counts. An event is counted once its sync has returned, and after
+//     each run of appends the store is closed, opened again and read: it must hold what
+//     was acknowledged, byte by byte.
+//   - All do the same: payloads of 256 bytes that don't compress, over 10,000 streams,
+//     each written by one goroutine. A store holds one event in each stream before the
+//     clock starts. What reads touches every byte that it is handed.
+//   - Engines take turns, repetition by repetition, in an order that shifts, each in a new
+//     directory of the same disk; figures are medians, with the lowest and the highest.
+//   - The raw disk is measured just before and just after each run of appends: disks,
+//     above all shared ones, change from second to second.
+//   - What can't write for several goroutines at a time stands behind one mutex, as an
+//     application would put it. What has no call for a row is left out of it.
+//
+// Read engine.go for what an engine can do, engine_*.go for how each is used, rows.go
+// for what is measured, lab.go for how, goals.go for what is wanted of papyra.
 //
 // It is a module of its own, so that the peers never reach a user's module graph.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
+// settings say what to measure, and how long.
 type settings struct {
-	dir     string
-	writers []int
-	time    time.Duration
-	reps    int
+	dir       string
+	writers   []int
+	rows      []string // groups
+	time      time.Duration
+	runs      int // zero: each row's own
+	long      bool
+	streams   int // in the stores of all rows but growth's
+	perStream int // events in each, in the larger of the filled stores
+	// growth's two stores, in records
+	growFrom, growTo int
 }
+
+// reps is how often a row is measured.
+func (s settings) reps(usual int) int {
+	if s.runs > 0 {
+		return s.runs
+	}
+	return usual
+}
+
+// Defaults of the flags.
+const (
+	defaultTime = 500 * time.Millisecond
+	longTime    = 3 * time.Second
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(ctx, os.Args[1:], os.Stdout, newProgress(os.Stderr))
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer, p *progress) (err error) {
+	s := settings{rows: slices.Clone(groups), perStream: 100, growFrom: 100_000, growTo: 10_000_000}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	dir := flags.String("dir", os.TempDir(), "where to put the stores: the disk that is measured")
+	flags.StringVar(&s.dir, "dir", os.TempDir(), "where to put the stores: the disk that is measured")
 	writers := flags.String("writers", "1,64,1024", "numbers of concurrent writers")
-	each := flags.Duration("time", 2*time.Second, "how long each engine writes in each repetition")
-	reps := flags.Int("reps", 5, "repetitions; the table shows medians")
+	chosen := flags.String("engines", strings.Join(names(), ","), "engines to measure")
+	rows := flags.String("rows", strings.Join(groups, ","), "groups of rows to measure; growth needs -long")
+	flags.IntVar(&s.runs, "runs", 0, "repetitions; 0: 5 of appends, 3 of the rest")
+	flags.DurationVar(&s.time, "for", defaultTime, "how long each run of appends writes; with -long "+longTime.String())
+	flags.IntVar(&s.streams, "streams", 10_000, "streams of a store")
+	flags.BoolVar(&s.long, "long", false, "longer runs, and the growth of a store to 10 million records")
+	asJSON := flags.String("json", "", "write every sample to this file")
+	asMarkdown := flags.String("md", "", "write the report to this file too")
+	asPlot := flags.String("plot", "", "draw the rates into this SVG file")
 	profile := flags.String("cpuprofile", "", "write a CPU profile of the whole run to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if s.long && !set(flags, "for") {
+		s.time = longTime
+	}
+	if s.writers, err = numbers(*writers); err != nil {
+		return fmt.Errorf("-writers %s: %w", *writers, err)
+	}
+	if s.streams < slices.Max(append(s.writers, 1)) || s.streams > maxStreams {
+		return fmt.Errorf("-streams %d: want one for each writer at least, and at most %d", s.streams, maxStreams)
+	}
+	if s.rows, err = choose(*rows, groups); err != nil {
+		return fmt.Errorf("-rows: %w", err)
+	}
+	wanted, err := choose(*chosen, names())
+	if err != nil {
+		return fmt.Errorf("-engines: %w", err)
+	}
+	var measured []engine
+	for _, e := range engines {
+		if slices.Contains(wanted, e.name) {
+			measured = append(measured, e)
+		}
+	}
+	if inMemory(s.dir) {
+		fmt.Fprintf(p.w, "warning: %s is in memory: syncs cost nothing there; name a directory on a disk with -dir\n", s.dir)
 	}
 	if *profile != "" {
 		f, err := os.Create(*profile)
@@ -62,75 +132,76 @@ func run(ctx context.Context, args []string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	s := settings{time: *each, reps: *reps}
-	for _, w := range strings.Split(*writers, ",") {
-		n, err := strconv.Atoi(w)
-		if err != nil || n < 1 {
-			return fmt.Errorf("-writers %s: want numbers above zero, such as 1,64,1024", *writers)
-		}
-		s.writers = append(s.writers, n)
-	}
-	tmp, err := os.MkdirTemp(*dir, "papyra-bench-")
+	l, err := newLab(s)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
-	s.dir = tmp
-	return measure(ctx, s)
-}
-
-// measure runs everything, interleaved, and prints the table.
-func measure(ctx context.Context, s settings) error {
-	fmt.Printf("%s/%s, %d processors, %v a measurement, median of %d\n\n", runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), s.time, s.reps)
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "writers\tengine\tevents/s\tmin\tmax\tp50 µs\tp99 µs\tallocs/event\t× probe\t× pebble\t")
-	for _, n := range s.writers {
-		rates, err := interleave(ctx, s, n)
-		if err != nil {
-			return err
-		}
-		print(table, n, rates)
+	defer func() { err = errors.Join(err, l.Close()) }()
+	start := time.Now()
+	r, err := measure(ctx, l, measured, p)
+	if err != nil {
+		return err
 	}
-	return table.Flush()
+	env := environment(s, time.Since(start))
+	text := report(r, env)
+	_, err = io.WriteString(out, text)
+	return errors.Join(err,
+		write(*asMarkdown, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }),
+		write(*asJSON, func(w io.Writer) error { return writeJSON(w, r, env) }),
+		write(*asPlot, func(w io.Writer) error { return drawRates(w, r, env) }))
 }
 
-// interleave measures each engine in turn, again and again.
-func interleave(ctx context.Context, s settings, writers int) (map[string][]sample, error) {
-	samples := map[string][]sample{}
-	for rep := range s.reps {
-		p, err := probe(filepath.Join(s.dir, "probe"), s.time/2)
-		if err != nil {
-			return nil, err
+// write creates a file, if one is wanted.
+func write(name string, f func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(file), file.Close())
+}
+
+func names() (all []string) {
+	for _, e := range engines {
+		all = append(all, e.name)
+	}
+	return all
+}
+
+func set(flags *flag.FlagSet, name string) (found bool) {
+	flags.Visit(func(f *flag.Flag) { found = found || f.Name == name })
+	return found
+}
+
+func numbers(list string) (all []int, err error) {
+	for _, word := range split(list) {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("want numbers above zero, such as 1,64,1024")
 		}
-		samples["probe"] = append(samples["probe"], p)
-		for _, e := range engines {
-			dir := filepath.Join(s.dir, fmt.Sprintf("%s-%d-%d", e.name, writers, rep))
-			got, err := e.measure(ctx, dir, writers, s.time)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", e.name, err)
-			}
-			samples[e.name] = append(samples[e.name], got)
-			os.RemoveAll(dir)
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+// choose returns the words of a list, each of which must be known.
+func choose(list string, known []string) ([]string, error) {
+	words := split(list)
+	for _, word := range words {
+		if !slices.Contains(known, word) {
+			return nil, fmt.Errorf("%q: want some of %s", word, strings.Join(known, ","))
 		}
 	}
-	return samples, nil
+	return words, nil
 }
 
-func print(w *tabwriter.Writer, writers int, samples map[string][]sample) {
-	base, peer := median(samples["probe"]), median(samples["pebble"])
-	for _, name := range append([]string{"probe"}, names()...) {
-		all := samples[name]
-		m := median(all)
-		fmt.Fprintf(w, "%d\t%s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t\n", writers, name, m.rate, all[0].rate, all[len(all)-1].rate,
-			m.p50.Seconds()*1e6, m.p99.Seconds()*1e6, m.allocs, m.rate/base.rate, m.rate/peer.rate)
+func split(list string) (words []string) {
+	for _, word := range strings.Split(list, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			words = append(words, word)
+		}
 	}
-}
-
-// median sorts the samples by rate and returns the middle one.
-func median(samples []sample) sample {
-	slices.SortFunc(samples, func(a, b sample) int { return int(a.rate - b.rate) })
-	return samples[len(samples)/2]
+	return words
 }

@@ -2,105 +2,150 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
+	"errors"
 	"fmt"
-	"os"
-	"runtime"
-	"slices"
-	"sync"
-	"time"
+	"math/rand/v2"
 )
 
 const (
-	streams      = 10_000
 	payloadBytes = 256
+	// maxStreams is how many streams any row has.
+	maxStreams = 100_000
+	// loadBatch is how many events are written together when a store is filled.
+	loadBatch = 10_000
 )
 
-// sample is what one engine did in one repetition.
-type sample struct {
-	rate     float64 // events a second
-	p50, p99 time.Duration
-	allocs   float64 // allocations an event, of the whole process
+// An event is one to be stored: number seq, from 1 on, of its stream.
+type event struct {
+	stream  int
+	seq     uint64
+	payload []byte
 }
 
-// appender writes one event durably. Each writer has its own streams.
-type appender func(ctx context.Context, stream int, payload []byte) error
+// pool is what payloads are windows of: random, so that nothing compresses, and large,
+// so that windows of neighbouring events seldom overlap.
+var pool = func() []byte {
+	b := make([]byte, 4<<20)
+	r := rand.NewChaCha8([32]byte{})
+	r.Read(b)
+	return b
+}()
 
-// drive runs so many writers against an appender for a while.
-func drive(ctx context.Context, writers int, d time.Duration, write appender) (sample, error) {
-	payload := make([]byte, payloadBytes)
-	rand.Read(payload)
-	var wg sync.WaitGroup
-	took := make([][]time.Duration, writers)
-	errs := make([]error, writers)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	end := start.Add(d)
-	for w := range writers {
-		wg.Go(func() {
-			last := time.Now()
-			for i := w; last.Before(end) && errs[w] == nil; i += writers {
-				errs[w] = write(ctx, i%streams/writers*writers+w, payload)
-				now := time.Now()
-				took[w] = append(took[w], now.Sub(last))
-				last = now
+// makeEvent makes the event that a stream has under a number: always the same, so that
+// whoever reads it back can tell whether it is.
+func makeEvent(stream int, seq uint64) event {
+	x := (uint64(stream)<<32 ^ seq) * 0x9e3779b97f4a7c15
+	at := (x >> 32) % uint64(len(pool)-payloadBytes)
+	return event{stream, seq, pool[at : at+payloadBytes : at+payloadBytes]}
+}
+
+// tally is a count of events and a sum over every byte of their payloads, whatever their
+// order. A reader that makes one has touched all that it was handed.
+type tally struct {
+	events int64
+	sum    uint64
+}
+
+func (t *tally) add(payload []byte) {
+	var a, b, c, d uint64
+	for ; len(payload) >= 32; payload = payload[32:] {
+		a += binary.LittleEndian.Uint64(payload)
+		b += binary.LittleEndian.Uint64(payload[8:])
+		c += binary.LittleEndian.Uint64(payload[16:])
+		d += binary.LittleEndian.Uint64(payload[24:])
+	}
+	for _, x := range payload {
+		a += uint64(x)
+	}
+	t.events++
+	t.sum += a + b + c + d
+}
+
+// heads are the streams' newest numbers: what was acknowledged. Each stream is written
+// by one goroutine.
+type heads []uint64
+
+// next makes the next n events of a stream and counts them as written.
+func (h heads) next(into []event, stream, n int) []event {
+	for range n {
+		h[stream]++
+		into = append(into, makeEvent(stream, h[stream]))
+	}
+	return into
+}
+
+// tally is that of all events up to the heads.
+func (h heads) tally() (t tally) {
+	for stream := range h {
+		t = h.add(t, stream)
+	}
+	return t
+}
+
+func (h heads) add(t tally, stream int) tally {
+	for seq := range h[stream] {
+		t.add(makeEvent(stream, seq+1).payload)
+	}
+	return t
+}
+
+// verify replays a store and reports whether it holds what was acknowledged, no more
+// and no less.
+func verify(ctx context.Context, s store, h heads) error {
+	r, ok := s.(replayer)
+	if !ok {
+		return errors.New("it can't be read back")
+	}
+	var got tally
+	if err := r.replay(ctx, got.add); err != nil {
+		return err
+	}
+	return got.want(h.tally())
+}
+
+func (t tally) want(w tally) error {
+	switch {
+	case t.events != w.events:
+		return fmt.Errorf("%d events read, want %d", t.events, w.events)
+	case t.sum != w.sum:
+		return fmt.Errorf("%d events read, not with the bytes that were written", t.events)
+	}
+	return nil
+}
+
+// fill writes perStream events into each of so many streams: in turns over each window
+// of streams, so that those of a window lie between each other's, as they do when many
+// streams are written at a time, and those of different windows do not, as streams that
+// lived at different times.
+func fill(ctx context.Context, s store, h heads, perStream, window int) error {
+	write := s.(appender).writer()
+	var events []event
+	flush := func() error {
+		defer func() { events = events[:0] }()
+		if err := context.Cause(ctx); err != nil || len(events) == 0 {
+			return err
+		}
+		return write(events)
+	}
+	for first := 0; first < len(h); first += window {
+		for range perStream {
+			for stream := first; stream < min(first+window, len(h)); stream++ {
+				events = h.next(events, stream, 1)
+				if len(events) == loadBatch {
+					if err := flush(); err != nil {
+						return err
+					}
+				}
 			}
-		})
-	}
-	wg.Wait()
-	elapsed := time.Since(start)
-	runtime.ReadMemStats(&after)
-	for _, err := range errs {
-		if err != nil {
-			return sample{}, err
 		}
 	}
-	all := slices.Concat(took...)
-	slices.Sort(all)
-	n := len(all)
-	return sample{
-		rate: float64(n) / elapsed.Seconds(), p50: all[n/2], p99: all[n*99/100],
-		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
-	}, nil
+	return flush()
 }
 
-// probe is the raw disk: a 4 KiB write and a sync at a time, over blocks that were
-// written before.
-func probe(name string, d time.Duration) (sample, error) {
-	const size = 16 << 20
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return sample{}, err
+func (h heads) events() (n uint64) {
+	for _, head := range h {
+		n += head
 	}
-	defer os.Remove(name)
-	defer f.Close()
-	block := make([]byte, 4096)
-	rand.Read(block)
-	for at := int64(0); at < size; at += 4096 {
-		if _, err := f.WriteAt(block, at); err != nil {
-			return sample{}, err
-		}
-	}
-	if err := f.Sync(); err != nil {
-		return sample{}, err
-	}
-	var took []time.Duration
-	start := time.Now()
-	last := start
-	for at := int64(0); last.Sub(start) < d; at = (at + 4096) % size {
-		if _, err := f.WriteAt(block, at); err != nil {
-			return sample{}, err
-		}
-		if err := fdatasync(f); err != nil {
-			return sample{}, fmt.Errorf("probe: %w", err)
-		}
-		now := time.Now()
-		took = append(took, now.Sub(last))
-		last = now
-	}
-	slices.Sort(took)
-	n := len(took)
-	return sample{rate: float64(n) / last.Sub(start).Seconds(), p50: took[n/2], p99: took[n*99/100]}, nil
+	return n
 }

@@ -28,7 +28,6 @@ func (hs holes) between(from, to backend.Position) error {
 	for i := range hs {
 		if h := &hs[i]; h.from <= to && h.to >= from {
 			lost := h.lost
-			lost.Position = max(h.from, from)
 			return &lost
 		}
 	}

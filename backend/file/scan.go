@@ -196,6 +196,16 @@ func (m *manifest) covers(id uint64) bool {
 	return false
 }
 
+// listedSince reports whether a writer in another process has listed a segment, or packed
+// it, since it was looked at.
+func (s *store) listedSince(id uint64, name string) bool {
+	if !s.opts.ReadOnly {
+		return false
+	}
+	m, _, err := readManifest(s.dir)
+	return err == nil && (m.files()[name] || m.covers(id))
+}
+
 func (s *store) unlistedSegment(m *manifest, id uint64, name string) (severity backend.Severity, detail string, err error) {
 	h, empty, err := s.prepared(name)
 	switch {
@@ -205,6 +215,8 @@ func (s *store) unlistedSegment(m *manifest, id uint64, name string) (severity b
 		return 0, "", err
 	case h.store == s.uuid && h.id == id && empty:
 		return backend.Notice, "a segment that was being prepared: without groups, not listed", nil
+	case h.store == s.uuid && h.id == id && s.listedSince(id, name):
+		return 0, "", nil
 	case h.store == s.uuid && h.id == id:
 		return backend.Damage, "a segment with groups that the manifest does not list: the manifest is an old one", nil
 	}

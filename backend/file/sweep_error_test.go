@@ -157,7 +157,7 @@ func (h *sweepFaulty) mend(what string, err error) error {
 	}
 	beside := strings.HasPrefix(err.Error(), "compact:") // it may be told late, after a Reopen
 	poisoned := h.b.Poisoned() != nil || errors.Is(err, backend.ErrPoisoned) && !beside
-	if errors.Is(err, backend.ErrUnknownOutcome) && !poisoned {
+	if errors.Is(err, backend.ErrUnknownOutcome) && !poisoned && !beside {
 		return errors.New("the outcome is unknown, and appends go on")
 	}
 	if h.row == nil && poisoned {

@@ -516,6 +516,9 @@ func (h *sweepHistory) compact() error {
 		return nil
 	}
 	h.wait.Wait()
+	if h.b.Poisoned() != nil {
+		return nil // what ran beside has failed: what its cut came to shows after Reopen
+	}
 	h.counts["compact"]++
 	if err := h.settleCut(); err != nil {
 		return err

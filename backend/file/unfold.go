@@ -222,9 +222,7 @@ func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position,
 func (f *unfolded) lostBetween(from, to backend.Position) error {
 	for i := range f.lost {
 		if l := &f.lost[i]; l.from <= to && l.to >= from {
-			lost := l.lost
-			lost.position = max(l.from, from)
-			return lost.err()
+			return l.lost.err()
 		}
 	}
 	return nil
