@@ -7,9 +7,10 @@ STORE   ?=
 COUNT   ?= 1
 FUZZTIME ?= 20s
 PKGS     = ./...
+ATTACKED = ./backend/file ./backend/file/internal/attack
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check race cover fuzz crash conformance bench tidy clean
+.PHONY: help run test check race cover fuzz crash mutants counts conformance bench bench-long tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,9 +18,11 @@ help: ## print this help
 run: ## drive the bank over HTTP on a file store, kill it three times, check every account (ARGS=-serve leaves it serving)
 	$(GO) run ./examples/bank/drive $(ARGS)
 
-test: check ## everything that must hold: vet, architecture, all tests, race on what is concurrent, the nested modules
-	$(GO) test -count=$(COUNT) $(PKGS)
+test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
+	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack')
+	$(GO) test -count=1 -v $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
 	$(GO) test -count=1 -race -short ./backend/... ./actorsys/... ./conformance/...
+	$(GO) run ./backend/file/internal/mutants -short
 	cd bench && $(GO) vet ./... && $(GO) test -short ./...
 
 check: ## gofmt, go vet, the floors of the house
@@ -42,14 +45,23 @@ fuzz: ## every fuzz target for FUZZTIME (default 20s) each
 		done; \
 	done
 
-crash: ## the long sweeps: SIGKILL with a ledger, a crash at every write and sync, a flip of every byte (minutes to an hour)
-	PAPYRA_LONG=1 $(GO) test -count=1 -v -timeout=120m -skip=Conformance ./backend/file ./examples/bank/drive
+crash: ## the long sweeps: crashes, failures, rot, SIGKILL, power cuts, full disks (an hour; power cuts need root)
+	PAPYRA_LONG=1 $(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) ./examples/bank/drive
+
+mutants: ## break papyra in each of the listed ways and see a test fail (minutes)
+	$(GO) run ./backend/file/internal/mutants $(ARGS)
+
+counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what they counted into docs/durability.md
+	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/file/internal/counts docs/durability.md
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
 	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/...
 
-bench: ## durable append rates beside the raw disk and beside pebble, in one run
+bench: ## durable appends, replay, reads, disk and growth beside nine peers, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
 	cd bench && $(GO) run . $(ARGS)
+
+bench-long: ## the same with ten million records and minutes of sustained writes
+	cd bench && $(GO) run . -long $(ARGS)
 
 tidy: ## go mod tidy, here and in the nested modules
 	$(GO) mod tidy
