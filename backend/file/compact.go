@@ -153,15 +153,11 @@ func (s *store) compactSome(ctx context.Context, after uint64, dirty map[uint64]
 	if !wanted && (n == 1 || largest > size/4*3) { // little is gained by moving so much
 		return last, nil
 	}
-	p, err := s.packSpans(ctx, v, from, n)
-	if err != nil {
-		return 0, err
-	}
-	return last, s.swap(p, from, n, nil)
+	return last, s.swap(s.packSpans(ctx, v, from, n), from, n, nil)
 }
 
 // packSpans prepares to pack n spans of a view again.
-func (s *store) packSpans(ctx context.Context, v *view, from, n int) (*packer, error) {
+func (s *store) packSpans(ctx context.Context, v *view, from, n int) *packer {
 	spans := v.spans[from : from+n]
 	p := &packer{s: s, ctx: ctx, view: v}
 	p.info = spanInfo{first: spans[0].first, last: spans[n-1].last, generation: s.listed.Load().generation + 1, life: newLife(), base: spans[0].base}
@@ -172,16 +168,12 @@ func (s *store) packSpans(ctx context.Context, v *view, from, n int) (*packer, e
 		if sp.records > 0 {
 			p.info.to = sp.to
 		}
-		src, err := s.spanSource(sp)
-		if err != nil {
-			return nil, err
-		}
-		p.sources = append(p.sources, src)
+		p.sources = append(p.sources, s.spanSource(sp))
 	}
 	if p.info.from == 0 {
 		p.info.from, p.info.to = spans[0].from, spans[0].from
 	}
-	return p, nil
+	return p
 }
 
 // swap puts a span in the place of n others, in the steps of seal. The heads stay: they
@@ -195,7 +187,7 @@ func (s *store) swap(p *packer, from, n int, lost holes) error {
 	if err := s.putNames(p.name()); err != nil {
 		return s.packError(false, p.name(), err)
 	}
-	sp := newSpan(s.dir, s.uuid, p.info)
+	sp := s.newSpan(p.info)
 	if err := sp.verify(p.ctx, s.codec, nil); err != nil {
 		err = errors.Join(fmt.Errorf("what was packed does not read as it was written: %w", err), sp.close(), s.dir.Remove(sp.name))
 		return s.packError(true, p.name(), err)

@@ -35,13 +35,14 @@ func openStore(ctx context.Context, o Options, open func(create bool) (disk.FS, 
 		return nil, openError("open the directory", err)
 	}
 	s := &store{dir: dir, opts: o}
-	if err := s.open(ctx); err != nil {
+	s.open.all = o.ReadOnly
+	if err := s.begin(ctx); err != nil {
 		return nil, errors.Join(openError("open", err), s.quiet(false), s.release())
 	}
 	return s, nil
 }
 
-func (s *store) open(ctx context.Context) error {
+func (s *store) begin(ctx context.Context) error {
 	fresh, err := s.look()
 	if err != nil {
 		return err
@@ -251,7 +252,7 @@ func (s *store) load() (marks, error) {
 	}
 	v := &view{start: m.start, holes: m.holes}
 	for _, info := range m.spans {
-		sp := newSpan(s.dir, s.uuid, info)
+		sp := s.newSpan(info)
 		v.spans = append(v.spans, sp)
 		s.loadPacked(v, sp, sizes)
 	}
@@ -274,7 +275,7 @@ func (s *store) loadPacked(v *view, sp *span, sizes map[string]int64) {
 		if !s.opts.ReadOnly {
 			return
 		}
-		if _, _, err := sp.open(); err == nil { // now: a writer in another process may remove it
+		if err := sp.openFile(); err == nil { // now: a writer in another process may remove it
 			return
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			detail = err.Error()

@@ -450,14 +450,10 @@ type spanSource struct {
 	spots   []spot
 }
 
-func (s *store) spanSource(sp *span) (*spanSource, error) {
-	_, table, err := sp.open()
-	if err != nil {
-		return nil, err
-	}
-	src := &spanSource{sp: sp, rows: table.Seek("")}
+func (s *store) spanSource(sp *span) *spanSource {
+	src := &spanSource{sp: sp, rows: sp.table.Seek("")}
 	src.decoder.Seed = s.codec
-	return src, nil
+	return src
 }
 
 func (src *spanSource) next() (*part, error) {

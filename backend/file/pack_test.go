@@ -288,3 +288,21 @@ func TestNoByteOfADeletedStreamIsLeftAfterCompaction(t *testing.T) {
 	}
 	mustBeClean(t, b)
 }
+
+func TestNoMoreThanSoManySpansHaveTheirFilesOpen(t *testing.T) {
+	f := new(faultfs.FS)
+	b := mustOpenMem(t, f, &Options{SegmentBytes: 8 << 10})
+	for i := 0; stat(t, b, "spans") < openMost+20; i++ {
+		appendOne(t, b, fmt.Sprintf("s%d", i%3), strings.Repeat("x", 7000))
+		settled(t, b)
+	}
+	for range 2 { // each read needs all of them
+		if _, err := readAll(b, backend.Query{Stream: "s1"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(f.Handles()); n > openMost+20 {
+			t.Fatalf("%d files are open", n)
+		}
+	}
+	mustBeClean(t, b)
+}

@@ -187,18 +187,20 @@ func (rc *recovery) span(i int, sp *span, lossy bool) error {
 
 // giveUp plans to save what is damaged in a span, and to pack the rest.
 func (rc *recovery) giveUp(i int, sp *span, bad []backend.Anomaly) {
-	f, _, err := sp.open()
+	size, err := sp.fileSize()
 	if err != nil {
 		rc.add("quarantine", sp.name, -1, 0, "", "a span that is lost: holes are marked for its records", func() error { return rc.dropSpan(sp) })
 		return
 	}
-	size, err := f.Size()
 	for _, a := range bad {
-		if err != nil || a.Offset < 0 || a.Length <= 0 || a.Offset+a.Length > size || a.Code == backend.Unreadable {
+		if a.Offset < 0 || a.Length <= 0 || a.Offset+a.Length > size || a.Code == backend.Unreadable {
 			continue
 		}
-		t := torn{&segment{id: sp.last, name: sp.name, file: f}, a.Offset, a.Offset + a.Length}
-		rc.add("save", sp.name, a.Offset, a.Length, rc.folder, a.Detail, func() error { return rc.saveAnd(t, func() error { return nil }) })
+		rc.add("save", sp.name, a.Offset, a.Length, rc.folder, a.Detail, func() error {
+			return sp.with(func(f disk.File) error {
+				return rc.saveAnd(torn{&segment{id: sp.last, name: sp.name, file: f}, a.Offset, a.Offset + a.Length}, func() error { return nil })
+			})
+		})
 	}
 	rc.add("quarantine", sp.name, -1, 0, "", "what can be read of the span is packed again; holes are marked for the rest", func() error { return rc.packAgain(sp) })
 }
@@ -304,11 +306,7 @@ func (rc *recovery) rebuildHeads() error {
 	defer s.unpin(v)
 	var rows []rowSource
 	for i := len(v.spans) - 1; i >= 0; i-- {
-		_, t, err := v.spans[i].open()
-		if err != nil {
-			return err
-		}
-		rows = append(rows, &spanRows{tableRows: tableRows{rows: t.Seek("")}, sp: v.spans[i]})
+		rows = append(rows, &spanRows{tableRows: tableRows{rows: v.spans[i].table.Seek("")}, sp: v.spans[i]})
 	}
 	info := headsInfo{generation: s.listed.Load().generation + 1}
 	var err error

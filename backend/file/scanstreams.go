@@ -15,11 +15,7 @@ import (
 func (sc *scan) streams(v *view) error {
 	its := make([]*tableRows, len(v.spans))
 	for i, sp := range v.spans {
-		_, t, err := sp.open()
-		if err != nil {
-			return nil // reported
-		}
-		its[i] = &tableRows{rows: t.Seek("")}
+		its[i] = &tableRows{rows: sp.table.Seek("")}
 		its[i].advance()
 	}
 	var heads []*sorted.Cursor

@@ -181,7 +181,7 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 	if err := s.putNames(p.name(), made.name); err != nil {
 		return s.packError(false, p.name(), err)
 	}
-	sp := newSpan(s.dir, s.uuid, p.info)
+	sp := s.newSpan(p.info)
 	if err := sp.verify(p.ctx, s.codec, nil); err != nil {
 		err = errors.Join(fmt.Errorf("what was packed does not read as it was written: %w", err), sp.close(), s.dir.Remove(sp.name), s.dir.Remove(made.name))
 		return s.packError(true, p.name(), err)

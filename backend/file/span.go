@@ -7,7 +7,9 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
@@ -111,40 +113,72 @@ func placesCRC(crc uint32, rel uint64) uint32 {
 	return ^crc
 }
 
-// span is an open span. What it holds never changes: any number of goroutines may read.
+// span is a span in use. What it holds never changes: any number of goroutines may read.
+// Its file is opened when it is read, and closed again when many others are.
 type span struct {
 	spanInfo
 	name  string
 	dir   disk.FS
 	store [16]byte
 	seed  uint32 // of table and skip lists
+	table *sorted.Table
+	open  *openFiles
 	use   usage
 
-	mu    sync.Mutex
-	file  disk.File // nil: not opened yet, or it can't be
-	table *sorted.Table
+	mu   sync.RWMutex // held while the file is read
+	file disk.File    // nil: it is not open
+	read atomic.Bool  // since openFiles looked
 }
 
-func newSpan(dir disk.FS, store [16]byte, info spanInfo) *span {
-	return &span{spanInfo: info, name: spanName(info.first, info.last, info.generation), dir: dir, store: store, seed: lifeSeed(store, info.last, info.life)}
-}
-
-// open opens the file if it is not open yet.
-func (sp *span) open() (disk.File, *sorted.Table, error) {
-	sp.mu.Lock()
-	defer sp.mu.Unlock()
-	if sp.file == nil {
-		f, err := sp.dir.Open(sp.name, os.O_RDONLY)
-		if err != nil {
-			return nil, nil, unreadable(sp.name, 0, err)
-		}
-		sp.file, sp.table = f, sorted.Open(f, sp.skipsEnd(), sp.size-sp.skipsEnd(), sp.seed)
-	}
-	return sp.file, sp.table, nil
+func (s *store) newSpan(info spanInfo) *span {
+	sp := &span{spanInfo: info, name: spanName(info.first, info.last, info.generation), dir: s.dir, store: s.uuid,
+		seed: lifeSeed(s.uuid, info.last, info.life), open: &s.open}
+	sp.table = sorted.Open(sp, sp.skipsEnd(), sp.size-sp.skipsEnd(), sp.seed)
+	return sp
 }
 
 // skipsEnd is where the table begins: at a page.
 func (i *spanInfo) skipsEnd() int64 { return (i.skips + pageSize - 1) &^ (pageSize - 1) }
+
+// ReadAt reads the file.
+func (sp *span) ReadAt(p []byte, off int64) (n int, err error) {
+	err = sp.with(func(f disk.File) error {
+		n, err = f.ReadAt(p, off)
+		return err
+	})
+	return n, err
+}
+
+// with calls do with the file, which is open for so long.
+func (sp *span) with(do func(disk.File) error) error {
+	sp.mu.RLock()
+	for sp.file == nil {
+		sp.mu.RUnlock()
+		if err := sp.openFile(); err != nil {
+			return err
+		}
+		sp.mu.RLock()
+	}
+	defer sp.mu.RUnlock()
+	if !sp.read.Load() {
+		sp.read.Store(true)
+	}
+	return do(sp.file)
+}
+
+func (sp *span) openFile() error {
+	sp.open.add(sp)
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.file != nil {
+		return nil
+	}
+	f, err := sp.dir.Open(sp.name, os.O_RDONLY)
+	if err == nil {
+		sp.file = f
+	}
+	return err
+}
 
 func (sp *span) close() error {
 	sp.mu.Lock()
@@ -153,27 +187,65 @@ func (sp *span) close() error {
 		return nil
 	}
 	err := sp.file.Close()
-	sp.file, sp.table = nil, nil
+	sp.file = nil
 	return err
 }
 
-// ReadAt reads the file.
-func (sp *span) ReadAt(p []byte, off int64) (int, error) {
-	f, _, err := sp.open()
-	if err != nil {
-		return 0, err
+// fileSize is the file's size on disk.
+func (sp *span) fileSize() (size int64, err error) {
+	err = sp.with(func(f disk.File) error {
+		size, err = f.Size()
+		return err
+	})
+	return size, err
+}
+
+// openFiles bounds how many spans have their files open: descriptors are few. When there
+// are too many, one goes that was not read since the hand came by (the clock algorithm).
+type openFiles struct {
+	mu   sync.Mutex
+	ring []*span
+	hand int
+	all  bool // none is closed: a writer in another process may have removed it
+}
+
+// openMost is how many spans have their files open.
+const openMost = 256
+
+// add makes room for one more.
+func (o *openFiles) add(sp *span) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all || slices.Contains(o.ring, sp) {
+		return
 	}
-	return f.ReadAt(p, off)
+	for len(o.ring) >= openMost {
+		o.hand %= len(o.ring)
+		old := o.ring[o.hand]
+		if old.read.Swap(false) {
+			o.hand++
+			continue
+		}
+		_ = old.close() // it was read from, no more
+		o.ring[o.hand] = o.ring[len(o.ring)-1]
+		o.ring = o.ring[:len(o.ring)-1]
+	}
+	o.ring = append(o.ring, sp)
+}
+
+// drop forgets a span that is gone.
+func (o *openFiles) drop(sp *span) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if i := slices.Index(o.ring, sp); i >= 0 {
+		o.ring = slices.Delete(o.ring, i, i+1)
+	}
 }
 
 // find returns the entry of a stream.
 func (sp *span) find(name string) (e entry, ok bool, err error) {
-	_, table, err := sp.open()
-	if err != nil {
-		return e, false, err
-	}
 	var room [128]byte
-	b, ok, err := table.Get(name, room[:0])
+	b, ok, err := sp.table.Get(name, room[:0])
 	if err == nil && ok {
 		err = e.parse(b, sp.frames)
 	}

@@ -43,6 +43,7 @@ type store struct {
 	sealer   sealer
 	marker   marker
 	unfolds  unfolds
+	open     openFiles
 }
 
 // proof is what a mark says, and where the last group begins.

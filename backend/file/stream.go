@@ -683,11 +683,7 @@ func (v *view) tables(from string) (list []*tableRows, err error) {
 		return list, nil
 	}
 	for _, sp := range v.spans {
-		_, t, err := sp.open()
-		if err != nil {
-			return nil, err
-		}
-		add(t)
+		add(sp.table)
 	}
 	return list, nil
 }

@@ -211,11 +211,7 @@ type row struct {
 
 // rows returns the table, if all of it is sound and goes with the frames.
 func (sp *span) rows() (list []row, err error) {
-	_, table, err := sp.open()
-	if err != nil {
-		return nil, err
-	}
-	it, at := table.Seek(""), int64(headerSize)
+	it, at := sp.table.Seek(""), int64(headerSize)
 	for it.Next() {
 		r := row{name: string(it.Name())}
 		if err := r.parse(it.Value(), sp.frames); err != nil {
@@ -349,13 +345,9 @@ func (sp *span) resync(w *window, d *codec.Decoder, off, end int64, name string)
 // With report it goes on, without it returns the first finding as an error.
 func (sp *span) verify(ctx context.Context, seed codec.Seed, report func(backend.Anomaly)) error {
 	c := &check{sp: sp, report: report}
-	f, _, err := sp.open()
+	size, err := sp.fileSize()
 	if err != nil {
 		return c.tell(backend.MissingFile, 0, 0, err.Error())
-	}
-	size, err := f.Size()
-	if err != nil {
-		return c.tell(backend.Unreadable, 0, 0, err.Error())
 	}
 	if size > sp.size {
 		c.warn(backend.StrayBytes, sp.size, size-sp.size, "bytes behind the end of the span")
@@ -432,11 +424,7 @@ func (c *check) records(ctx context.Context, seed codec.Seed) {
 		c.tell(backend.MissingRecord, headerSize, 0, fmt.Sprintf("%d records, the header says %d", count, sp.records))
 	}
 	c.skips(skips)
-	_, table, err := sp.open()
-	if err == nil {
-		err = table.Check(nil)
-	}
-	if err != nil {
+	if err := sp.table.Check(nil); err != nil {
 		c.table(sp.corruptTable(err))
 	}
 }

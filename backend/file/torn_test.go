@@ -181,7 +181,7 @@ func TestAPayloadThatHoldsGroupHeadersIsNeverTakenForGroups(t *testing.T) {
 
 func TestSegmentsFollowOneAnother(t *testing.T) {
 	f := new(faultfs.FS)
-	opts := &Options{SegmentBytes: 8 << 10}
+	opts := &Options{SegmentBytes: 8 << 10, keepLog: true}
 	b := mustOpenMem(t, f, opts)
 	for i := range 300 {
 		appendOne(t, b, fmt.Sprintf("s%d", i%11), strings.Repeat("x", i))

@@ -42,6 +42,7 @@ func (s *store) unpin(v *view) {
 	var errs []error
 	for _, sp := range v.spans {
 		if sp.use.views.Add(-1) == 0 {
+			s.open.drop(sp)
 			errs = append(errs, sp.close(), s.removeDead(&sp.use, sp.name))
 		}
 	}
