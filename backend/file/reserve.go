@@ -17,7 +17,7 @@ const (
 // reserve makes the reserve if the store is to have one and has none. That it can't be
 // made harms nothing.
 func (s *store) reserve() {
-	if s.writer.bytes < reserveFrom {
+	if _, size := s.weigh(); size < reserveFrom {
 		return
 	}
 	f, err := s.dir.Open(reserveName, os.O_RDONLY)
@@ -26,6 +26,8 @@ func (s *store) reserve() {
 		return
 	}
 	if errors.Is(err, fs.ErrNotExist) {
+		s.preparer.count(&s.preparer.began) // no scan minds its tmp file
+		defer s.preparer.count(&s.preparer.ended)
 		_, _ = replace(s.dir, reserveName, zeros[:reserveSize])
 	}
 }

@@ -85,6 +85,7 @@ func (s *store) sealFull(ctx context.Context) error {
 		if n == 0 || err != nil {
 			return err
 		}
+		s.reserve()
 	}
 }
 
