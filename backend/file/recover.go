@@ -90,7 +90,7 @@ func saveName(t torn, sum uint32) string {
 // and a hole is marked in the manifest. A dry run says the same and does nothing. It stops
 // at the first step that fails; run again, it goes on from there.
 func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
-	s.sealer.stop()
+	s.sealer.stop(0)
 	s.preparer.wait.Wait()
 	s.reshape.Lock()
 	defer s.reshape.Unlock()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file/internal/disk"
@@ -63,14 +64,41 @@ func (p *sealer) more() bool {
 	return p.running
 }
 
-// stop waits until nothing is packed any more.
-func (p *sealer) stop() {
+// stop waits until nothing is packed any more: what is being packed may go on for a while,
+// and is then given up.
+func (p *sealer) stop(patience time.Duration) {
 	p.mu.Lock()
 	if p.running {
-		p.quit()
+		defer time.AfterFunc(patience, p.quit).Stop()
 	}
 	p.mu.Unlock()
 	p.wait.Wait()
+}
+
+const (
+	closePatience = 2 * time.Second // for what Close packs
+	closeSealFrom = 1 << 20         // bytes of the active segment from which Close packs it
+)
+
+// sealAll packs the log when the store is closed, so that opening it again costs little:
+// all full segments, and the active one if it is not small. What can't be packed stays in
+// the log.
+func (s *store) sealAll() {
+	if s.opts.keepLog || s.uneasy() || s.mayAppend() != nil || s.writer.active == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	s.reshape.Lock()
+	defer s.reshape.Unlock()
+	if s.writer.active.end >= closeSealFrom && s.fill() != nil {
+		return
+	}
+	for {
+		if n, err := s.sealSome(ctx); n == 0 || err != nil {
+			return
+		}
+	}
 }
 
 // sealFull packs all segments that are full.

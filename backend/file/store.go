@@ -127,16 +127,18 @@ func (s *store) stats() []backend.Stat {
 	}
 }
 
-// Close waits for what runs in the background, marks the store as cleanly closed, and
-// lets the next handle in.
+// Close waits for what runs in the background, packs the log if that does not take long,
+// marks the store as cleanly closed, and lets the next handle in.
 func (s *store) Close() error {
+	s.sealer.stop(closePatience)
+	s.sealAll()
 	err := s.quiet(true)
 	return errors.Join(err, s.release())
 }
 
 // quiet ends what runs in the background, and marks the end of the log.
 func (s *store) quiet(clean bool) (err error) {
-	s.sealer.stop()
+	s.sealer.stop(0)
 	s.preparer.wait.Wait()
 	s.marker.stop()
 	if s.mayAppend() == nil && s.view != nil {
