@@ -22,6 +22,8 @@ type heads struct {
 	seed uint32
 	use  usage
 
+	leaves *sorted.Cache
+
 	mu    sync.Mutex
 	file  disk.File
 	table *sorted.Table
@@ -34,8 +36,8 @@ type headsInfo struct {
 	streams    uint64
 }
 
-func newHeads(dir disk.FS, store [16]byte, info headsInfo) *heads {
-	return &heads{headsInfo: info, name: headsName(info.generation), dir: dir, seed: lifeSeed(store, info.generation, 0)}
+func (s *store) newHeads(info headsInfo) *heads {
+	return &heads{headsInfo: info, name: headsName(info.generation), dir: s.dir, seed: lifeSeed(s.uuid, info.generation, 0), leaves: s.leaves}
 }
 
 func (h *heads) open() (*sorted.Table, error) {
@@ -50,6 +52,7 @@ func (h *heads) open() (*sorted.Table, error) {
 			return nil, errors.Join(unreadable(h.name, 0, fmt.Errorf("%d bytes, the manifest says %d: %w", size, h.size, err)), f.Close())
 		}
 		h.file, h.table = f, sorted.Open(f, 0, h.size, h.seed)
+		h.table.Keep(h.leaves)
 	}
 	return h.table, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
 	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/file/internal/sorted"
 )
 
 // openStore opens what is in a directory:
@@ -34,7 +35,7 @@ func openStore(ctx context.Context, o Options, open func(create bool) (disk.FS, 
 	if err != nil {
 		return nil, openError("open the directory", err)
 	}
-	s := &store{dir: dir, opts: o}
+	s := &store{dir: dir, opts: o, leaves: sorted.NewCache(leavesKept)}
 	s.open.all = o.ReadOnly
 	if err := s.begin(ctx); err != nil {
 		return nil, errors.Join(openError("open", err), s.quiet(false), s.release())
@@ -257,7 +258,7 @@ func (s *store) load() (marks, error) {
 		s.loadPacked(v, sp, sizes)
 	}
 	for _, info := range m.heads {
-		h := newHeads(s.dir, s.uuid, info)
+		h := s.newHeads(info)
 		v.heads = append(v.heads, h)
 		s.loadHeads(h, sizes)
 	}

@@ -324,7 +324,7 @@ func (rc *recovery) rebuildHeads() error {
 	for _, h := range s.view.heads {
 		h.use.dead.Store(true)
 	}
-	s.change(func(v *view) { v.heads = []*heads{newHeads(s.dir, s.uuid, info)} })
+	s.change(func(v *view) { v.heads = []*heads{s.newHeads(info)} })
 	return nil
 }
 

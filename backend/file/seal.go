@@ -239,7 +239,7 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 	}
 	s.change(func(v *view) {
 		v.spans = append(v.spans, sp)
-		v.heads = append([]*heads{newHeads(s.dir, s.uuid, made.info)}, kept...)
+		v.heads = append([]*heads{s.newHeads(made.info)}, kept...)
 		v.segments = v.segments[n:]
 		v.start = start
 	})

@@ -134,6 +134,7 @@ func (s *store) newSpan(info spanInfo) *span {
 	sp := &span{spanInfo: info, name: spanName(info.first, info.last, info.generation), dir: s.dir, store: s.uuid,
 		seed: lifeSeed(s.uuid, info.last, info.life), open: &s.open}
 	sp.table = sorted.Open(sp, sp.skipsEnd(), sp.size-sp.skipsEnd(), sp.seed)
+	sp.table.Keep(s.leaves)
 	return sp
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
 	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/file/internal/sorted"
 )
 
 // store is one open store: a backend.LogDriver.
@@ -44,7 +45,11 @@ type store struct {
 	marker   marker
 	unfolds  unfolds
 	open     openFiles
+	leaves   *sorted.Cache // of the tables of spans and heads
 }
+
+// leavesKept is how many blocks of tables are kept in memory: 32 MiB.
+const leavesKept = 32 << 20 / sorted.BlockSize
 
 // proof is what a mark says, and where the last group begins.
 type proof struct {

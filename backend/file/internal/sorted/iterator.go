@@ -29,7 +29,7 @@ func (t *Table) Seek(name string) *Iterator {
 	}
 	it.n = it.leaf.n
 	it.ahead = ahead{t: t, n: it.n + 1, size: BlockSize}
-	if err := it.leaf.walk.jump(&it.leaf.b, name); err != nil {
+	if err := it.leaf.walk.jump(it.leaf.b, name); err != nil {
 		it.stop(blockError(it.n, err))
 	}
 	return it

@@ -15,11 +15,16 @@ type Table struct {
 	off    int64
 	seed   uint32
 	blocks int64
-	err    error // the section can't be one
+	err    error  // the section can't be one
+	cache  *Cache // of leaves; nil: there is none
 
 	mu    sync.RWMutex
 	index map[int64]*block // guarded by mu; verified, and never changed
 }
+
+// Keep makes the table look for its leaves in a cache, and put them there. It must be
+// called before the table is used.
+func (t *Table) Keep(c *Cache) { t.cache = c }
 
 // Open returns the table in the section of r that begins at off and has size bytes. It
 // does no I/O.
@@ -37,6 +42,7 @@ func (t *Table) Get(name string, value []byte) (v []byte, ok bool, err error) {
 	l := leaves.Get().(*leaf)
 	l.n = none
 	v, ok, err = t.get(l, name, value[:0])
+	l.b = nil
 	leaves.Put(l)
 	return v, ok, err
 }
@@ -58,8 +64,9 @@ func (c *Cursor) Get(name string, value []byte) (v []byte, ok bool, err error) {
 
 // A leaf is a buffer for one, and what it takes to look something up.
 type leaf struct {
-	n    int64 // the number of the leaf in b, or none
-	b    block
+	n    int64  // the number of the leaf in b, or none
+	b    *block // own, or one that is in the cache
+	own  block
 	walk walk
 }
 
@@ -74,7 +81,7 @@ func (t *Table) get(l *leaf, name string, value []byte) (v []byte, ok bool, err 
 	if err := t.find(l, name); err != nil {
 		return value, false, err
 	}
-	if err := l.walk.jump(&l.b, name); err != nil {
+	if err := l.walk.jump(l.b, name); err != nil {
 		return value, false, blockError(l.n, err)
 	}
 	for {
@@ -117,12 +124,16 @@ func (t *Table) find(l *leaf, name string) error {
 }
 
 // block returns block n, which is listed by one of the level above, or is the root: an
-// index block that stays, or a leaf in l.b.
+// index block that stays, or a leaf, which is then l.b.
 func (t *Table) block(l *leaf, n int64, above int) (b *block, err error) {
-	if above > 1 {
+	switch {
+	case above > 1:
 		t.mu.RLock()
 		b = t.index[n]
 		t.mu.RUnlock()
+	case t.cache != nil:
+		b = t.cache.get(t, n)
+		l.b = b
 	}
 	if b == nil {
 		if b, err = t.load(l, n); err != nil {
@@ -135,20 +146,27 @@ func (t *Table) block(l *leaf, n int64, above int) (b *block, err error) {
 	return b, nil
 }
 
-// load reads block n into l.b, and keeps a copy if it is an index block.
+// load reads block n into l.own, and keeps a copy if it is an index block or there is a
+// cache. l.b is the block, if it is a leaf.
 func (t *Table) load(l *leaf, n int64) (*block, error) {
-	l.n = none
-	if _, err := t.read(l.b[:], n); err != nil {
+	l.n, l.b = none, &l.own
+	if _, err := t.read(l.own[:], n); err != nil {
 		return nil, err
 	}
-	if err := l.b.verify(t.seed, n, n == t.blocks-1); err != nil {
+	if err := l.own.verify(t.seed, n, n == t.blocks-1); err != nil {
 		return nil, err
 	}
-	if l.b.level() == 0 {
-		return &l.b, nil
+	isLeaf := l.own.level() == 0
+	if isLeaf && t.cache == nil {
+		return &l.own, nil
 	}
 	b := new(block)
-	*b = l.b
+	*b = l.own
+	if isLeaf {
+		t.cache.put(t, n, b)
+		l.b = b
+		return b, nil
+	}
 	t.mu.Lock()
 	t.index[n] = b
 	t.mu.Unlock()
