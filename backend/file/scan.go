@@ -8,6 +8,9 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file/internal/disk"
@@ -430,11 +433,18 @@ func (sc *scan) tell(done int64) {
 
 // spans reads and checks all spans.
 func (sc *scan) spans(v *view) error {
-	for _, sp := range v.spans {
-		if err := context.Cause(sc.ctx); err != nil {
-			return err
+	ctx, cancel := context.WithCancel(sc.ctx)
+	found := sc.verify(ctx, v)
+	defer found.wait.Wait()
+	defer cancel()
+	for i, sp := range v.spans {
+		select {
+		case list := <-found.spans[i]:
+			for _, a := range list {
+				sc.report(a)
+			}
+		case <-sc.ctx.Done():
 		}
-		_ = sp.verify(sc.ctx, sc.s.codec, sc.report) // what it finds is reported
 		if err := context.Cause(sc.ctx); err != nil || sc.stopped {
 			return err
 		}
@@ -452,6 +462,33 @@ func (sc *scan) spans(v *view) error {
 		}
 	}
 	return nil
+}
+
+// verifying is spans being verified, several at a time.
+type verifying struct {
+	wait  sync.WaitGroup
+	spans []chan []backend.Anomaly // of each span what was found, once it is
+}
+
+// verifyMost is how many spans are verified at a time, if there are processors.
+const verifyMost = 8
+
+func (sc *scan) verify(ctx context.Context, v *view) *verifying {
+	w := &verifying{spans: make([]chan []backend.Anomaly, len(v.spans))}
+	for i := range w.spans {
+		w.spans[i] = make(chan []backend.Anomaly, 1)
+	}
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), verifyMost, len(v.spans)) {
+		w.wait.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(v.spans)) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				var list []backend.Anomaly
+				_ = v.spans[i].verify(ctx, sc.s.codec, func(a backend.Anomaly) { list = append(list, a) }) // what it finds is told
+				w.spans[i] <- list
+			}
+		})
+	}
+	return w
 }
 
 // tables compares where streams stand behind each segment, up to a position, with what is
