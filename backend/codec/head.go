@@ -79,3 +79,17 @@ func (d *Decoder) HeadIs(src []byte, p backend.Position, n int) bool {
 	return f.head(src[:min(n, len(src))]) && f.end+4+f.meta <= n-4 && f.end+4 <= len(src) &&
 		crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) == binary.LittleEndian.Uint32(src[f.end:])
 }
+
+// Plausible reports whether src may begin with a record, by its first few bytes alone. It
+// is for looking for records among other bytes: few that are none are plausible.
+func Plausible(src []byte) bool {
+	if len(src) < minLength || src[0]&newerBits != 0 || src[0]&kindBits == 0 {
+		return false
+	}
+	n, w := binary.Uvarint(src[1:6])
+	if w <= 0 || n < minLength || n > MaxLength {
+		return false
+	}
+	name, v := binary.Uvarint(src[1+w : min(len(src), 4+w)])
+	return v > 0 && name > 0 && name <= backend.MaxStreamBytes && name < n
+}

@@ -1,9 +1,11 @@
 package file
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -16,7 +18,7 @@ import (
 func (s *store) Compact(ctx context.Context, cut backend.Cut) (stats backend.CompactionStats, err error) {
 	stats.RecordsBefore, stats.BytesBefore = s.weigh()
 	if err = s.cut(ctx, cut.Floors); err == nil {
-		err = s.compact(ctx, cut.Floors)
+		err = s.compact(ctx)
 	}
 	stats.RecordsAfter, stats.BytesAfter = s.weigh()
 	if err == nil {
@@ -45,7 +47,7 @@ func (s *store) weigh() (records, size int64) {
 	return records, size
 }
 
-func (s *store) compact(ctx context.Context, floors []backend.StreamFloor) error {
+func (s *store) compact(ctx context.Context) error {
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
 	if err := s.fill(); err != nil {
@@ -58,7 +60,7 @@ func (s *store) compact(ctx context.Context, floors []backend.StreamFloor) error
 			break
 		}
 	}
-	dirty, err := s.dirty(ctx, floors)
+	dirty, err := s.dirty(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,43 +91,60 @@ func (s *store) fill() error {
 	return nil
 }
 
-// dirty returns the spans that hold something below a floor, by their last ids.
-func (s *store) dirty(ctx context.Context, floors []backend.StreamFloor) (map[uint64]bool, error) {
+// dirty returns the spans that may hold something below a floor, by their last ids: those
+// that were packed before the floor was what it is. It goes through all tables at once, so
+// that what an earlier compaction has left is found too.
+func (s *store) dirty(ctx context.Context) (map[uint64]bool, error) {
 	v := s.pin()
 	defer s.unpin(v)
+	p := &packer{s: s, ctx: ctx, view: v} // it knows where streams stand
+	p.lookUp()
+	its := make([]*tableRows, len(v.spans))
+	for i, sp := range v.spans {
+		its[i] = &tableRows{rows: sp.table.Seek("")}
+		its[i].advance()
+	}
 	dirty := map[uint64]bool{}
-	for i := range floors {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+	for n := 0; ; n++ {
+		if err := context.Cause(ctx); n%256 == 0 && err != nil {
+			return nil, err
 		}
-		f := &floors[i]
-		h, err := v.standing(f.Stream)
+		name, any, err := leastName(v, its)
+		if !any || err != nil {
+			return dirty, err
+		}
+		now, _, err := p.standing(name)
 		if err != nil {
 			return nil, err
 		}
-		below := func(e *entry) bool {
-			return e.count > 0 && (e.first < f.Floor || f.Delete) || e.snaps > 0
-		}
-		for _, before := range [...]func(*standing) uint64{
-			func(h *standing) uint64 { return h.records },
-			func(h *standing) uint64 { return h.snapshots },
-		} {
-			for id := before(&h); id > 0; {
-				sp, e, err := v.holding(id, f.Stream)
-				if err != nil {
-					return nil, err
-				}
-				if sp == nil {
-					break
-				}
-				if below(&e) {
-					dirty[sp.last] = true
-				}
-				id = before(&e.standing)
+		for i, it := range its {
+			if !it.more || string(it.name()) != name {
+				continue
 			}
+			var e entry
+			if err := e.parse(it.value(), v.spans[i].frames); err != nil {
+				return nil, v.spans[i].corruptTable(err)
+			}
+			if e.Floor < now.Floor && e.count > 0 && e.first < now.Floor || e.cut < now.cut && e.snaps > 0 {
+				dirty[v.spans[i].last] = true
+			}
+			it.advance()
 		}
 	}
-	return dirty, nil
+}
+
+// leastName returns the first name that any of the spans' tables is at.
+func leastName(v *view, its []*tableRows) (name string, any bool, err error) {
+	var least []byte
+	for i, it := range its {
+		if it.more && (least == nil || bytes.Compare(it.name(), least) < 0) {
+			least = it.name()
+		}
+		if err := it.err(); err != nil {
+			return "", false, v.spans[i].corruptTable(err)
+		}
+	}
+	return string(least), least != nil, nil
 }
 
 // compactSome packs spans behind the one with a last id again, and returns the last id of
@@ -153,7 +172,7 @@ func (s *store) compactSome(ctx context.Context, after uint64, dirty map[uint64]
 	if !wanted && (n == 1 || largest > size/4*3) { // little is gained by moving so much
 		return last, nil
 	}
-	return last, s.swap(s.packSpans(ctx, v, from, n), from, n, nil)
+	return last, s.swap(s.packSpans(ctx, v, from, n), nil)
 }
 
 // packSpans prepares to pack n spans of a view again.
@@ -176,9 +195,9 @@ func (s *store) packSpans(ctx context.Context, v *view, from, n int) *packer {
 	return p
 }
 
-// swap puts a span in the place of n others, in the steps of seal. The heads stay: they
+// swap puts a span in the place of those that hold its segments, in the steps of seal. The heads stay: they
 // name segments, which the new span covers.
-func (s *store) swap(p *packer, from, n int, lost holes) error {
+func (s *store) swap(p *packer, lost holes) error {
 	s.preparer.count(&s.preparer.began)
 	defer s.preparer.count(&s.preparer.ended)
 	if err := p.run(); err != nil {
@@ -194,18 +213,25 @@ func (s *store) swap(p *packer, from, n int, lost holes) error {
 	}
 	s.manifests.Lock()
 	defer s.manifests.Unlock()
+	replaced := func(i *spanInfo) bool { return p.info.first <= i.first && i.last <= p.info.last }
 	clean, err := s.relist(func(m *manifest) {
-		m.spans = append(append(append([]spanInfo{}, m.spans[:from]...), p.info), m.spans[from+n:]...)
+		at := slices.IndexFunc(m.spans, func(i spanInfo) bool { return i.first >= p.info.first })
+		m.spans = slices.DeleteFunc(m.spans, func(i spanInfo) bool { return replaced(&i) })
+		m.spans = slices.Insert(m.spans, at, p.info)
 		m.holes = append(m.holes, lost...)
 	})
 	if err != nil {
-		return s.packError(clean, manifestName, errors.Join(err, sp.close()))
+		return s.packError(clean, manifestName, errors.Join(err, sp.close(), s.removeIf(clean, sp.name)))
 	}
-	for _, old := range p.view.spans[from : from+n] {
-		old.use.dead.Store(true)
+	for _, old := range s.view.spans {
+		if replaced(&old.spanInfo) {
+			old.use.dead.Store(true)
+		}
 	}
 	s.change(func(v *view) {
-		v.spans = append(append(append([]*span{}, v.spans[:from]...), sp), v.spans[from+n:]...)
+		at := slices.IndexFunc(v.spans, func(old *span) bool { return replaced(&old.spanInfo) })
+		v.spans = slices.DeleteFunc(v.spans, func(old *span) bool { return replaced(&old.spanInfo) })
+		v.spans = slices.Insert(v.spans, at, sp)
 	})
 	s.counts.packs.Add(1)
 	s.counts.packed.Add(p.info.size)

@@ -1,7 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -18,6 +20,35 @@ type hole struct {
 
 // holes are in position order; there are none in a healthy store.
 type holes []hole
+
+// holesMost is how many holes are told apart. If there are more, it is forgotten of which
+// streams they are.
+const holesMost = 1024
+
+// tidy returns marked holes in position order, each once, and those of unknown streams
+// that follow one another as one.
+func (hs holes) tidy() holes {
+	hs = slices.Clone(hs)
+	if len(hs) > holesMost {
+		hs = slices.DeleteFunc(hs, func(h hole) bool { return h.from == 0 })
+		for i := range hs {
+			hs[i].stream, hs[i].lost.Stream, hs[i].lost.Version = "", "", 0
+		}
+	}
+	slices.SortStableFunc(hs, func(a, b hole) int { return cmp.Compare(a.from, b.from) })
+	out := hs[:0]
+	for _, h := range hs {
+		if n := len(out); n > 0 && h.from > 0 && h.stream == "" && out[n-1].stream == "" && out[n-1].to+1 >= h.from {
+			out[n-1].to = max(out[n-1].to, h.to)
+			continue
+		}
+		if n := len(out); n > 0 && out[n-1] == h {
+			continue
+		}
+		out = append(out, h)
+	}
+	return out
+}
 
 // unbounded ends a hole of which only the beginning is known.
 const unbounded = ^backend.Position(0)
@@ -82,14 +113,14 @@ func (hs holes) below(p backend.Position) *hole {
 	return nil
 }
 
-// hides reports whether records of any stream may be in a hole below p.
-func (hs holes) hides(p backend.Position) bool {
+// hidden is how many records of any stream may be in holes below p.
+func (hs holes) hidden(p backend.Position) (n uint64) {
 	for i := range hs {
 		if h := &hs[i]; h.stream == "" && h.from < p {
-			return true
+			n += uint64(min(h.to, p-1) - h.from + 1)
 		}
 	}
-	return false
+	return n
 }
 
 // doubtful is the error for a stream that may have records in a hole.

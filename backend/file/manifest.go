@@ -44,7 +44,7 @@ type manifest struct {
 	start      logStart
 	spans      []spanInfo
 	heads      []headsInfo
-	holes      []hole
+	holes      holes
 	segments   []listed
 }
 
@@ -285,6 +285,9 @@ func replaceIn(dir disk.FS, folder, name string, b []byte) (clean bool, err erro
 // a full disk the reserve makes room. clean says, of an error, that neither was touched.
 func (s *store) putManifest(m *manifest) (clean bool, err error) {
 	b := m.encode()
+	if len(b) > manifestMost {
+		return true, fmt.Errorf("%w: a manifest of %d bytes, with %d spans and %d holes", backend.ErrTooLarge, len(b), len(m.spans), len(m.holes))
+	}
 	err = s.writeManifests(b)
 	if err != nil && noSpace(err) && s.dir.Remove(reserveName) == nil {
 		err = s.writeManifests(b)

@@ -20,7 +20,7 @@ import (
 //	 12  flags u32             1: clean, the store was closed after this group
 //	 16  store UUID, 16 bytes
 //	 32  generation u64        the newer slot counts
-//	 40  segment id u64        where the group is; 0: no group was ever written
+//	 40  segment id u64        where the group is; 0: there is none in the log
 //	 48  life u64              the segment's
 //	 56  end u64               the group's end in the segment
 //	 64  sequence u64          the group's

@@ -60,6 +60,7 @@ func (m *marker) stop() {
 	if m.quit != nil {
 		close(m.quit)
 		m.wait.Wait()
+		m.quit = nil
 	}
 }
 

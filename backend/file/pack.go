@@ -88,11 +88,7 @@ func (p *packer) run() (err error) {
 		return err
 	}
 	p.off, p.table = headerSize, sorted.NewWriter(&p.toc, lifeSeed(p.s.uuid, p.info.last, p.info.life))
-	for _, h := range p.view.heads {
-		if t, err := h.open(); err == nil {
-			p.known = append(p.known, knownHead{h, t.NewCursor()})
-		}
-	}
+	p.lookUp()
 	err = p.streams()
 	if err == nil {
 		err = p.finish()
@@ -101,6 +97,15 @@ func (p *packer) run() (err error) {
 		return p.drop(err)
 	}
 	return p.file.Close()
+}
+
+// lookUp gets ready to look up where streams stand.
+func (p *packer) lookUp() {
+	for _, h := range p.view.heads {
+		if t, err := h.open(); err == nil {
+			p.known = append(p.known, knownHead{h, t.NewCursor()})
+		}
+	}
 }
 
 func (p *packer) name() string { return spanName(p.info.first, p.info.last, p.info.generation) }

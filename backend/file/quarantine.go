@@ -14,7 +14,7 @@ import (
 
 // quarantine plans to give up what can't be read. Its bytes are saved first.
 func (rc *recovery) quarantine() error {
-	if err := rc.strays(); err != nil {
+	if err := rc.oldManifest(); err != nil {
 		return err
 	}
 	if err := rc.spans(true); err != nil {
@@ -24,8 +24,8 @@ func (rc *recovery) quarantine() error {
 	return nil
 }
 
-// strays moves files aside that say the manifest is an old one.
-func (rc *recovery) strays() error {
+// oldManifest moves files aside that say the manifest is an old one.
+func (rc *recovery) oldManifest() error {
 	entries, err := rc.s.dir.ReadDir(".")
 	if err != nil {
 		return err
@@ -73,32 +73,57 @@ func (rc *recovery) log() {
 	rc.add("quarantine", rc.v.segments[0].name, -1, 0, "", "what can be read of the log is packed; holes are marked for the rest", rc.packLog)
 }
 
-// packLog packs the log as it was walked.
+// packLog packs the log as it was walked, into as many spans as it takes. What the walk has
+// given up is marked with the first, what can't be read of a segment with the span that it
+// goes to: each manifest says what is missing in what it lists.
 func (rc *recovery) packLog() error {
 	s, w := rc.s, rc.walk
-	v := &view{spans: rc.v.spans, heads: rc.v.heads, segments: w.segments, start: rc.v.start}
-	n := len(w.segments)
-	lost := rc.bound()
-	p := s.packSegments(rc.ctx, v, n)
-	p.lost = func(stream string, at spot, err error) error {
-		if at.off != nowhere {
-			lost = append(lost, markedHole(at.position, stream, at.version, err))
-		}
-		return nil
-	}
-	start := logStart{max(w.last.sequence, rc.ms.newest.sequence), w.last.crc, w.pos}
+	lost := append(rc.bound(), rc.lostCuts()...)
+	end := logStart{max(w.last.sequence, rc.ms.newest.sequence), w.last.crc, w.pos}
 	for _, h := range lost {
-		start.position = max(start.position, h.to)
+		end.position = max(end.position, h.to)
 	}
-	err := s.sealMarked(p, n, start, &lost)
-	if err != nil {
-		return err
+	for rest := w.segments; len(rest) > 0; {
+		n, size := 0, int64(0)
+		for ; n < len(rest) && (n == 0 || size+rest[n].end <= spanMost); n++ {
+			size += rest[n].end
+		}
+		start := rest[n-1].table.end
+		if start == (logStart{}) { // nothing of it could be read
+			start = s.view.start
+		}
+		if n == len(rest) {
+			start = end
+		}
+		p := s.packSegments(rc.ctx, &view{spans: s.view.spans, heads: s.view.heads, segments: rest, start: s.view.start}, n)
+		p.lost = func(stream string, at spot, err error) error {
+			if at.off != nowhere {
+				lost = append(lost, markedHole(at.position, stream, at.version, err))
+			}
+			return nil
+		}
+		if err := s.sealMarked(p, n, start, &lost); err != nil {
+			return err
+		}
+		rest, lost = rest[n:], nil
 	}
 	if rc.ms.ok { // the old marks speak of a log that is no more
-		return s.makeMark(mark{store: s.uuid, generation: max(rc.ms.newest.generation, s.marker.newest.generation) + 1, sequence: start.sequence, chain: start.chain, last: start.position})
+		return s.makeMark(mark{store: s.uuid, generation: max(rc.ms.newest.generation, s.marker.newest.generation) + 1, sequence: end.sequence, chain: end.chain, last: end.position})
 	}
 	return nil
 }
+
+// lostCuts returns a hole for each cut that can't be read: it has no positions, and says
+// that some stream may show again what was cut away.
+func (rc *recovery) lostCuts() (list holes) {
+	for _, a := range rc.walk.lostCuts {
+		list = append(list, hole{marked: true, lost: backend.CorruptError{File: a.File, Offset: a.Offset, Length: a.Length, Detail: "quarantined: " + a.Detail}})
+	}
+	return list
+}
+
+// leastRecord is less than any record takes in a group.
+const leastRecord = 16
 
 // bound returns the holes that the walk has found, marked, and with an end: positions
 // that may have been given are never given again.
@@ -109,8 +134,8 @@ func (rc *recovery) bound() holes {
 		h.marked = true
 		if h.to == unbounded {
 			h.to = max(h.from, rc.walk.pos)
-			for _, sg := range rc.walk.segments {
-				h.to += backend.Position(max(0, sg.laid-sg.end)) / groupMinimum
+			for _, sg := range rc.walk.segments { // bytes that are there no more counted too
+				h.to += backend.Position(max(sg.laid-sg.end, rc.s.opts.SegmentBytes, DefaultMaxSegmentBytes)) / leastRecord
 			}
 		}
 		if h.stream != "" {
@@ -171,6 +196,12 @@ func (rc *recovery) span(i int, sp *span, lossy bool) error {
 			lost = true
 		default:
 			header = true
+		}
+	}
+	if lost && !lossy { // unless all of it can be mended
+		var w window
+		if left, err := sp.survey(rc.ctx, s.codec, &w, func(frame, *backend.Record) {}); err == nil && len(left) == 0 {
+			lost, rest = false, true
 		}
 	}
 	switch {
@@ -235,11 +266,14 @@ func (rc *recovery) dropSpan(sp *span) error {
 	lost := hole{from: sp.from, to: sp.to, marked: true, lost: backend.CorruptError{File: sp.name, Offset: -1, Position: sp.from, Detail: "quarantined: the file is lost"}}
 	s.manifests.Lock()
 	defer s.manifests.Unlock()
-	_, err := s.relist(func(m *manifest) {
+	if _, err := s.relist(func(m *manifest) {
 		m.spans = slices.DeleteFunc(m.spans, func(i spanInfo) bool { return i.last == sp.last })
 		m.holes = append(m.holes, lost)
-	})
-	return err
+	}); err != nil {
+		return err
+	}
+	s.change(func(v *view) { v.spans = slices.DeleteFunc(v.spans, func(old *span) bool { return old == sp }) })
+	return nil
 }
 
 // packAgain packs what can be read of a span, by looking at each record.
@@ -267,7 +301,7 @@ func (rc *recovery) packAgain(sp *span) error {
 		h.to = l.to
 		marked = append(marked, h)
 	}
-	return s.swap(p, at, 1, marked)
+	return s.swap(p, marked)
 }
 
 // heads plans to make all heads again if any can't be read or is wrong.
@@ -304,13 +338,9 @@ func (rc *recovery) rebuildHeads() error {
 	s := rc.s
 	v := s.pin()
 	defer s.unpin(v)
-	var rows []rowSource
-	for i := len(v.spans) - 1; i >= 0; i-- {
-		rows = append(rows, &spanRows{tableRows: tableRows{rows: v.spans[i].table.Seek("")}, sp: v.spans[i]})
-	}
 	info := headsInfo{generation: s.listed.Load().generation + 1}
 	var err error
-	if info.size, info.streams, err = s.writeHeads(info.generation, rows); err != nil {
+	if info.size, info.streams, err = s.writeHeads(info.generation, v.spanRows()); err != nil {
 		return err
 	}
 	if err := s.putNames(headsName(info.generation)); err != nil {

@@ -115,8 +115,9 @@ func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats b
 	}
 	for _, st := range rc.steps {
 		if !plan.DryRun {
-			if err := st.do(); err != nil {
-				return stats, openError(st.Action+" "+st.File, err)
+			if err := st.do(); err != nil { // what was done stands: begin anew with it
+				unpin()
+				return stats, openError(st.Action+" "+st.File, errors.Join(err, s.restart(ctx)))
 			}
 		}
 		stats.Actions = append(stats.Actions, st.RecoveryAction)

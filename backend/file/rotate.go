@@ -1,12 +1,10 @@
 package file
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/papyra-go/papyra/backend"
@@ -129,7 +127,7 @@ func (s *store) prepare() (*segment, error) {
 func (s *store) relist(f func(*manifest)) (clean bool, err error) {
 	next := s.listed.Load().clone()
 	f(&next)
-	slices.SortStableFunc(next.holes, func(a, b hole) int { return cmp.Compare(a.from, b.from) })
+	next.holes = next.holes.tidy()
 	next.format = FormatVersion
 	next.generation++
 	if clean, err := s.putManifest(&next); err != nil {

@@ -320,7 +320,11 @@ func (sc *scan) files() (marks, error) {
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && name == copyName && s.listed.Load().format < 2: // older stores have none
 		case errors.Is(err, fs.ErrNotExist):
-			sc.report(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Warning, File: name, Offset: -1, Detail: "it has gone; recover makes it again"})
+			severity := backend.Warning
+			if name == copyName { // a crash while the store was created, too
+				severity = backend.Notice
+			}
+			sc.report(backend.Anomaly{Code: backend.MissingFile, Severity: severity, File: name, Offset: -1, Detail: "it has gone; recover makes it again"})
 		case err != nil:
 			sc.report(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Warning, File: name, Offset: 0, Detail: err.Error() + "; recover makes it again"})
 		case m.store != s.uuid || m.generation < least:

@@ -120,12 +120,17 @@ func (sc *scan) joint(v *view, name string, behind *standing) {
 }
 
 // holed reports whether quarantine has given up the versions from one to another, not
-// included, or may have.
+// included, or may have: so many records of streams that can't be told.
 func (sc *scan) holed(v *view, name string, from, to backend.Version) bool {
+	unknown := uint64(0)
 	for i := range v.holes {
-		if h := &v.holes[i]; h.stream == "" || h.stream == name && h.lost.Version >= from && h.lost.Version < to {
+		h := &v.holes[i]
+		if h.stream == name && h.lost.Version >= from && h.lost.Version < to {
 			return true
 		}
+		if h.stream == "" {
+			unknown += uint64(h.to - h.from + 1)
+		}
 	}
-	return false
+	return uint64(to-from) <= unknown
 }

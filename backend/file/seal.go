@@ -229,7 +229,7 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 		m.holes = append(m.holes, lost...)
 	})
 	if err != nil {
-		return s.packError(clean, manifestName, errors.Join(err, sp.close()))
+		return s.packError(clean, manifestName, errors.Join(err, sp.close(), s.removeIf(clean, sp.name, made.name)))
 	}
 	for _, sg := range s.view.segments[:n] {
 		sg.use.dead.Store(true)
@@ -259,6 +259,17 @@ func (s *store) packError(clean bool, name string, err error) error {
 	}
 	s.setPoison(fmt.Errorf("packing %s: %w", name, err))
 	return *s.poison.Load()
+}
+
+// removeIf removes files that nothing lists, if that is certain.
+func (s *store) removeIf(certain bool, names ...string) error {
+	var errs []error
+	for _, name := range names {
+		if certain {
+			errs = append(errs, s.dir.Remove(name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // putNames gives files the names that they were written for, durably.
@@ -294,13 +305,27 @@ func (s *store) mergeHeads(p *packer) (out newHeadsFile, err error) {
 	rows := []rowSource{&freshRows{rows: p.fresh}}
 	for _, h := range p.view.heads[:out.merged] {
 		t, err := h.open()
-		if err != nil {
-			return out, err
+		if err != nil { // as above
+			out.merged, rows = len(p.view.heads), append(rows[:1:1], p.view.spanRows()...)
+			break
 		}
 		rows = append(rows, &tableRows{rows: t.Seek("")})
 	}
 	out.info.size, out.info.streams, err = s.writeHeads(out.info.generation, rows)
+	if be := (*sorted.BlockError)(nil); asBlock(err, &be) { // heads that can't be read follow from the spans
+		out.merged = len(p.view.heads)
+		rows = append([]rowSource{&freshRows{rows: p.fresh}}, p.view.spanRows()...)
+		out.info.size, out.info.streams, err = s.writeHeads(out.info.generation, rows)
+	}
 	return out, err
+}
+
+// spanRows are where streams stand behind each span, the newest first.
+func (v *view) spanRows() (rows []rowSource) {
+	for i := len(v.spans) - 1; i >= 0; i-- {
+		rows = append(rows, &spanRows{tableRows: tableRows{rows: v.spans[i].table.Seek("")}, sp: v.spans[i]})
+	}
+	return rows
 }
 
 // writeHeads writes the rows of several sources, of which the first that has a stream

@@ -322,8 +322,11 @@ func (sp *span) resync(w *window, d *codec.Decoder, off, end int64, name string)
 			off += pageSize - off%pageSize - 1
 			continue
 		}
+		if len(b) == 0 { // the file ends before
+			return end
+		}
 		rel, n := binary.Uvarint(b)
-		if n <= 0 || rel > uint64(sp.to-sp.from) || name != "" && !bytes.Contains(b[n:min(len(b), n+8+len(name))], []byte(name)) {
+		if n <= 0 || rel > uint64(sp.to-sp.from) || !codec.Plausible(b[n:]) || name != "" && !bytes.Contains(b[n:min(len(b), n+8+len(name))], []byte(name)) {
 			continue
 		}
 		if _, err := d.Head(b[n:], sp.from+backend.Position(rel), sp.base, &r); err != nil && err != codec.ErrShort {

@@ -568,11 +568,6 @@ func (h *sweepHistory) recover() error {
 		modes = append(modes, backend.Quarantine)
 	}
 	h.counts["recover"]++
-	if !sweepStrict { // known: TestARecoveryLeavesAloneWhatTheHandleIsMaking
-		if err := h.b.Reopen(context.Background()); err != nil {
-			return err
-		}
-	}
 	report, err := h.b.Recover(context.Background(), backend.RecoveryOptions{Mode: modes[h.rng.IntN(len(modes))]})
 	if err != nil {
 		return err

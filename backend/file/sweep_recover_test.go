@@ -153,9 +153,6 @@ func TestACrashInsideARecoveryComesToTheSameEnd(t *testing.T) {
 // A recovery is alone with the store, but for what the handle itself does in the
 // background: the file that it is making is not what a crash left.
 func TestARecoveryLeavesAloneWhatTheHandleIsMaking(t *testing.T) {
-	if !sweepStrict {
-		t.Skip("KNOWN: Recover removes the tmp file of the segment that is being prepared, and the handle is poisoned; PAPYRA_STRICT=1 shows it")
-	}
 	f := new(faultfs.FS)
 	reached, goOn := make(chan bool), make(chan bool)
 	var once sync.Once

@@ -648,9 +648,6 @@ func TestMissingSwappedAndTruncatedFilesAreNeverALie(t *testing.T) {
 // A record is lost, and a snapshot of its version follows: the stream still begins where it
 // did.
 func TestASnapshotBehindALostRecordDoesNotMoveTheFloor(t *testing.T) {
-	if !sweepStrict {
-		t.Skip("KNOWN: a snapshot that stands behind the lost record of its version makes Head.Floor the version after it, without an error; PAPYRA_STRICT=1 shows it")
-	}
 	f := new(faultfs.FS)
 	b := mustOpenMem(t, f, nil)
 	appendOne(t, b, "d", "one")

@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -46,6 +47,7 @@ type walker struct {
 	}
 	tail     torn // what to cut
 	mended   []mended
+	lostCuts []backend.Anomaly
 	retabled []byte // the table of found as it should be, if one byte of it is wrong
 	damaged  bool   // something is lost
 	done     int64  // bytes, for progress
@@ -322,10 +324,7 @@ func (w *walker) accept(at cursor, g *group) cursor {
 		w.adrift = 0
 	}
 	if !w.sound && !w.anyRecordBad() {
-		w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), "the group's table or padding is not what was written; its records are sound")
-	}
-	if w.retabled != nil {
-		w.keepMended(at.sg, at.off+groupSize, w.retabled)
+		w.framing(at, g)
 	}
 	if g.kind == kindCut {
 		w.acceptCut(at, g)
@@ -340,6 +339,37 @@ func (w *walker) accept(at cursor, g *group) cursor {
 	w.done += int64(g.length)
 	w.progress(w.done, max(w.total, w.done))
 	return cursor{at.sg, end}
+}
+
+// framing deals with a group whose records are sound, but not what stands around them. If
+// the body's checksum says that the table which follows from the records, or the one that
+// was found by trying, and zeros behind them are what was written, that is mended.
+func (w *walker) framing(at cursor, g *group) {
+	const detail = "the group's table or padding is not what was written; its records are sound"
+	b, err := w.window.bytes(at.sg, at.off, int(g.length), readSize)
+	if err != nil || len(b) < int(g.length) {
+		w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), detail)
+		return
+	}
+	b = append([]byte{}, b...)
+	if w.retabled != nil {
+		copy(b[groupSize:], w.retabled)
+	}
+	end := groupSize + g.table()
+	extents := w.extents[:0]
+	for i := range w.found {
+		e := w.found[i].at
+		binary.LittleEndian.PutUint32(b[groupSize+i*g.entry():], uint32(e.n))
+		extents = append(extents, e)
+		end = e.at + e.n
+	}
+	clear(b[end:])
+	if g.bodyCRC(b, extents) != g.body {
+		w.damage(backend.BadChecksum, at.sg, at.off, int64(g.length), detail)
+		return
+	}
+	w.patch(at.sg, at.off+groupSize, b[groupSize:groupSize+g.table()], detail+", and recover mends it")
+	w.mended = append(w.mended, mended{at.sg, at.off + int64(end), b[end:]})
 }
 
 func (w *walker) acceptRecords(at cursor, g *group) {
@@ -364,7 +394,9 @@ func (w *walker) acceptRecords(at cursor, g *group) {
 func (w *walker) acceptCut(at cursor, g *group) {
 	for i := range w.found {
 		if f := &w.found[i]; f.err != nil {
-			w.damage(backend.BadChecksum, at.sg, at.off+int64(f.at.at), int64(f.at.n), "a cut: "+f.err.Error())
+			off, detail := at.off+int64(f.at.at), "a cut that can't be read: a stream may show again what was cut away"
+			w.damage(backend.BadChecksum, at.sg, off, int64(f.at.n), detail)
+			w.lostCuts = append(w.lostCuts, backend.Anomaly{File: at.sg.name, Offset: off, Length: int64(f.at.n), Detail: detail})
 		} else {
 			at.sg.table.cut(&f.cut, w.pos)
 		}
@@ -388,7 +420,7 @@ func (w *walker) follow(sg *segment, r *backend.Record, at place) {
 			return
 		}
 		sg.table.stream(r.Stream).loseVersions(before+1, next-before-1, w.holes.blame(r.Stream, before+1, r.Position))
-	case !known && next > 1 && w.givingUp && w.holes.hides(r.Position) && w.unheard(sg, r.Stream): // what came before may be there
+	case !known && next > 1 && w.givingUp && w.holes.hidden(r.Position) >= uint64(next-1) && w.unheard(sg, r.Stream): // what came before may be there
 		sg.table.stream(r.Stream).loseVersions(1, next-1, w.holes.blame(r.Stream, 1, r.Position))
 	}
 	sg.table.record(r, at)
