@@ -11,7 +11,8 @@ type headCache struct {
 	ring    []*headEntry
 	hand    int
 	most    int
-	cuts    int // compactions that have ended
+	cuts    int             // compactions that have ended
+	cutting map[string]bool // streams that a compaction is cutting: the engine knows their floors
 }
 
 type headEntry struct {
@@ -136,6 +137,31 @@ func (c *headCache) settle(group []*headEntry, stored bool) {
 		}
 		e.pinned = false
 	}
+}
+
+// beginCut notes whose floors a compaction is about to raise: it shows them to readers before
+// it has ended.
+func (c *headCache) beginCut(floors []StreamFloor) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutting = make(map[string]bool, len(floors))
+	for i := range floors {
+		c.cutting[floors[i].Stream] = true
+	}
+}
+
+// endCut ends what beginCut has begun, once raise was called for all.
+func (c *headCache) endCut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cutting = nil
+}
+
+// isCut reports whether a compaction is cutting the stream.
+func (c *headCache) isCut(stream string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cutting[stream]
 }
 
 // cut ends a compaction: answers that the engine gave before it are not kept.

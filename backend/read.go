@@ -9,8 +9,12 @@ import (
 
 // A read goes page by page, so that no driver's lock or transaction is open while
 // the caller's loop body runs: it may append, read, or take its time.
+//
+// A page costs some allocations, so that pages grow while a read goes on, up to a quarter
+// of what was read: the loop may end early.
 const (
 	pageRecords = 256
+	pageMost    = 1024
 	pageBytes   = 256 << 10
 )
 
@@ -61,6 +65,7 @@ func (b *Backend) read(ctx context.Context, q Query, yield func(Record, error) b
 type reading struct {
 	q     Query // what is left to read, but for Limit: bounds resolved
 	left  int   // records left to yield; -1: no limit
+	count int   // records that were read
 	page  *page
 	ended bool
 	same  int  // snapshots at the page's edge that the next page meets again
@@ -145,7 +150,7 @@ func (b *Backend) usable(ctx context.Context) error {
 // fill reads the next page. Records that it holds are good even if it fails.
 func (b *Backend) fill(ctx context.Context, r *reading) error {
 	r.page.reset()
-	want := pageRecords
+	want := min(max(pageRecords, r.count/4), pageMost)
 	if r.left >= 0 {
 		want = min(want, r.left)
 	}
@@ -174,6 +179,7 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 		}
 		return nil
 	})
+	r.count += len(r.page.records)
 	if r.left >= 0 {
 		r.left -= len(r.page.records)
 	}

@@ -216,6 +216,8 @@ func (s *sequencer) ask(ctx context.Context, stream string) (*headEntry, error) 
 // Compact has the engine compact, and shows what that has left, also if it failed half
 // way.
 func (s *sequencer) Compact(ctx context.Context, cut Cut) (CompactionStats, error) {
+	s.heads.beginCut(cut.Floors)
+	defer s.heads.endCut()
 	stats, err := s.log.Compact(ctx, cut)
 	s.heads.cut()
 	for i := range cut.Floors {
@@ -241,6 +243,13 @@ func (s *sequencer) Recover(ctx context.Context, plan RecoveryPlan) (RecoverySta
 // Head returns the acknowledged head.
 func (s *sequencer) Head(ctx context.Context, stream string) (Head, error) {
 	if h, ok := s.heads.acked(stream); ok {
+		if s.heads.isCut(stream) {
+			now, err := s.log.Head(ctx, stream)
+			if err != nil {
+				return h, err
+			}
+			h.Floor = max(h.Floor, now.Floor)
+		}
 		return h, nil
 	}
 	h, err := s.log.Head(ctx, stream)
@@ -263,13 +272,18 @@ func (s *sequencer) Last(ctx context.Context) (Position, error) {
 	return Position(s.acked.Load() - 1), nil
 }
 
-// Read leaves out what is not acknowledged: it ends before it. Only a stream's snapshots
-// stand in an order of their own, and are looked at one by one.
+// Read leaves out what is not acknowledged: it ends before it. A stream's snapshots, which
+// stand in an order of their own, are looked at one by one, and so are the records of a
+// stream of which the engine would have to be asked where it stands.
 func (s *sequencer) Read(ctx context.Context, q Query) iter.Seq2[Record, error] {
 	if q.Stream != "" && q.Kinds.Has(Snapshot) {
 		return s.snapshots(ctx, q)
 	}
 	return func(yield func(Record, error) bool) {
+		if _, known := s.heads.acked(q.Stream); q.Stream != "" && !known && !q.Reverse {
+			s.upToAcked(ctx, q, yield)
+			return
+		}
 		last, err := s.end(ctx, q.Stream)
 		if err != nil {
 			yield(Record{}, err)
@@ -278,6 +292,20 @@ func (s *sequencer) Read(ctx context.Context, q Query) iter.Seq2[Record, error] 
 		q := q
 		if q.To = min(q.To, last); q.From <= q.To {
 			s.log.Read(ctx, q)(yield)
+		}
+	}
+}
+
+// upToAcked yields what stands before the first record that is not acknowledged.
+func (s *sequencer) upToAcked(ctx context.Context, q Query, yield func(Record, error) bool) {
+	last, err := s.Last(ctx)
+	if err != nil {
+		yield(Record{}, err)
+		return
+	}
+	for r, err := range s.log.Read(ctx, q) {
+		if err == nil && r.Position > last || !yield(r, err) {
+			return
 		}
 	}
 }

@@ -50,10 +50,11 @@ func (s *store) weigh() (records, size int64) {
 func (s *store) compact(ctx context.Context) error {
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
-	if err := s.fill(); err != nil {
+	active, err := s.fill()
+	if err != nil {
 		return err
 	}
-	for {
+	for s.oldest() < active { // what others fill meanwhile is not waited for
 		if n, err := s.sealSome(ctx); err != nil {
 			return err
 		} else if n == 0 {
@@ -73,22 +74,30 @@ func (s *store) compact(ctx context.Context) error {
 	}
 }
 
-// fill makes the active segment a full one, if it holds anything.
-func (s *store) fill() error {
+// fill makes the active segment a full one, if it holds anything, and returns the id of
+// the one that groups go to now.
+func (s *store) fill() (active uint64, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.mayAppend(); err != nil {
-		return err
+		return 0, err
 	}
-	if w := &s.writer; w.active == nil || w.active.end == headerSize {
-		return nil
+	if w := &s.writer; w.active.end == headerSize {
+		return w.active.id, nil
 	}
 	next, err := s.takeSpare()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.rotate(next)
-	return nil
+	return next.id, nil
+}
+
+// oldest returns the id of the oldest segment of the log.
+func (s *store) oldest() uint64 {
+	v := s.pin()
+	defer s.unpin(v)
+	return v.segments[0].id // there is the active one at least
 }
 
 // dirty returns the spans that may hold something below a floor, by their last ids: those

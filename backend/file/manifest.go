@@ -234,6 +234,11 @@ func readManifest(dir disk.FS) (m manifest, rotten, err error) {
 	if err == nil {
 		m, err = parseManifest(b)
 	}
+	if errors.Is(err, backend.ErrFormat) {
+		if m, ok := misnumbered(b); ok {
+			return m, err, nil
+		}
+	}
 	if err == nil || errors.Is(err, backend.ErrFormat) {
 		return m, nil, err
 	}
@@ -243,6 +248,19 @@ func readManifest(dir disk.FS) (m manifest, rotten, err error) {
 		}
 	}
 	return manifest{}, nil, err
+}
+
+// misnumbered looks whether a manifest of a format that is too new is one of this version,
+// or an older one, of which the number alone is damaged: its checksum tells.
+func misnumbered(b []byte) (m manifest, ok bool) {
+	_, rest, _ := bytes.Cut(b, []byte("\n"))
+	for v := range FormatVersion {
+		m, err := parseManifest(append(fmt.Appendf(nil, "%s%d\n", manifestMagic, v+1), rest...))
+		if err == nil {
+			return m, true
+		}
+	}
+	return m, false
 }
 
 // readWhole reads a file that has at most so many bytes.
@@ -304,13 +322,15 @@ func (s *store) writeManifests(b []byte) error {
 	for _, name := range [...]string{manifestName, copyName} {
 		f, err := createNew(s.dir, name+tmpSuffix)
 		if err != nil {
+			_ = s.dir.Remove(manifestName + tmpSuffix)
 			return err
 		}
 		if _, err = f.WriteAt(b, 0); err == nil {
 			err = f.Sync()
 		}
 		if err = errors.Join(err, f.Close()); err != nil {
-			_ = s.dir.Remove(name + tmpSuffix)
+			_ = s.dir.Remove(manifestName + tmpSuffix)
+			_ = s.dir.Remove(copyName + tmpSuffix)
 			return err
 		}
 	}

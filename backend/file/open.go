@@ -96,15 +96,16 @@ func (s *store) restart(ctx context.Context) error {
 	return s.start(ctx)
 }
 
-// openReading reads the store, as often as readTries if it seems damaged: another process
-// may be writing meanwhile, and what it changes between two reads looks like that.
+// openReading reads the store, again if something seems wrong with it: another process may
+// be writing meanwhile, and what it changes between two reads looks like that. It is tried
+// readTries times, and readMost times as long as the manifest changes.
 func (s *store) openReading(ctx context.Context) error {
 	for try := 1; ; try++ {
 		ms, err := s.load()
 		if err == nil {
 			err = s.readLog(ctx, &ms)
 		}
-		if err != nil || !s.damaged || try == readTries {
+		if err != nil || !s.damaged && !s.uneasy() || try >= readTries && (try == readMost || !s.superseded()) {
 			return err
 		}
 		if err := s.closeFiles(); err != nil {
@@ -116,7 +117,16 @@ func (s *store) openReading(ctx context.Context) error {
 	}
 }
 
-const readTries = 3
+const (
+	readTries = 3
+	readMost  = 50
+)
+
+// superseded reports whether there is a newer manifest than the one that was read.
+func (s *store) superseded() bool {
+	m, _, err := readManifest(s.dir)
+	return err == nil && m.generation != s.listed.Load().generation
+}
 
 // holder is what the lock says of this process.
 func holder() string {
@@ -297,8 +307,10 @@ func (s *store) loadHeads(h *heads, sizes map[string]int64) {
 	if size, there := sizes[h.name]; !there || size != h.size {
 		s.findings = append(s.findings, backend.Anomaly{Code: backend.MissingFile, Severity: backend.Warning, File: h.name, Offset: -1,
 			Detail: "the manifest lists it, with another size or at all; recover makes it again from the spans"})
-	} else if s.opts.ReadOnly {
-		_, _ = h.open()
+	} else if s.opts.ReadOnly { // now: a writer in another process may remove it
+		if _, err := h.open(); err != nil {
+			s.findings = append(s.findings, backend.Anomaly{Code: backend.MissingFile, Severity: backend.Warning, File: h.name, Offset: -1, Detail: err.Error() + "; recover makes it again from the spans"})
+		}
 	}
 }
 

@@ -424,6 +424,12 @@ func (sc *scan) log(ms *marks) error {
 			return err
 		}
 		sc.tables(v, segments, end.last)
+	} else {
+		for i, sg := range segments {
+			if w.header(i, sg); w.err != nil {
+				return w.err
+			}
+		}
 	}
 	return sc.streams(v)
 }

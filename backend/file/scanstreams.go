@@ -90,12 +90,18 @@ func (sc *scan) stream(v *view, name string, its []*tableRows, heads []*sorted.C
 			break
 		}
 	}
+	if head.Version >= behind.Version && (v.givenUp(head.records) || v.givenUp(head.snapshots)) {
+		return // the heads remember a span that was given up, so that no version is given again
+	}
 	if head.Head != behind.Head && len(heads) > 0 || head.deleted != behind.deleted && len(heads) > 0 {
 		sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Warning, File: v.heads[0].name, Offset: -1, Stream: name, Version: behind.Version,
 			Detail: fmt.Sprintf("the heads say %+v, the spans %+v", head.Head, behind.Head)})
 	}
 	sc.joint(v, name, &behind)
 }
+
+// givenUp reports whether a segment was packed into a span that is no more.
+func (v *view) givenUp(id uint64) bool { return id > 0 && len(v.holes) > 0 && v.span(id) == nil }
 
 // misses reports whether who goes by a segment's id misses records in another's span. What
 // it leads to may have been cut away since: then that leads on.

@@ -91,8 +91,10 @@ func (s *store) sealAll() {
 	defer cancel()
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
-	if s.writer.active.end >= closeSealFrom && s.fill() != nil {
-		return
+	if s.writer.active.end >= closeSealFrom {
+		if _, err := s.fill(); err != nil {
+			return
+		}
 	}
 	for {
 		if n, err := s.sealSome(ctx); n == 0 || err != nil {
@@ -101,16 +103,19 @@ func (s *store) sealAll() {
 	}
 }
 
-// sealFull packs all segments that are full.
+// sealFull packs all segments that are full. In between it lets others in that pack: there
+// may be full ones for as long as somebody appends.
 func (s *store) sealFull(ctx context.Context) error {
-	s.reshape.Lock()
-	defer s.reshape.Unlock()
-	for {
+	one := func() (n int, err error) {
+		s.reshape.Lock()
+		defer s.reshape.Unlock()
 		if err := s.mayAppend(); err != nil {
-			return nil // a damaged or poisoned store is left as it is
+			return 0, nil // a damaged or poisoned store is left as it is
 		}
-		n, err := s.sealSome(ctx)
-		if n == 0 || err != nil {
+		return s.sealSome(ctx)
+	}
+	for {
+		if n, err := one(); n == 0 || err != nil {
 			return err
 		}
 		s.reserve()

@@ -611,8 +611,29 @@ func (s *store) Streams(ctx context.Context, q backend.StreamQuery) iter.Seq2[ba
 var errLeft = errors.New("left")
 
 // names calls f with each stream's name from one on, in order, until it returns an error.
+// Where heads turn out to be damaged it goes on with what the spans say.
 func (s *store) names(ctx context.Context, v *view, from string, f func(string) error) error {
-	tables, err := v.tables(from)
+	told := false
+	once := func(name string) error {
+		if told && name == from {
+			return nil
+		}
+		from, told = name, true
+		return f(name)
+	}
+	err := s.namesOf(ctx, v, v.heads, from, once)
+	if errors.Is(err, errHeads) {
+		err = s.namesOf(ctx, v, nil, from, once)
+	}
+	return err
+}
+
+// errHeads says that a file of heads can't be read.
+var errHeads = errors.New("the heads can't be read")
+
+// namesOf is names by some heads, or by the spans if there are none.
+func (s *store) namesOf(ctx context.Context, v *view, heads []*heads, from string, f func(string) error) error {
+	tables, err := v.tables(heads, from)
 	if err != nil {
 		return err
 	}
@@ -635,7 +656,10 @@ func (s *store) names(ctx context.Context, v *view, from string, f func(string) 
 				least = t.rows.Name()
 			}
 			if err := t.rows.Err(); err != nil {
-				return corruptBlock("heads", 0, err)
+				if len(heads) > 0 {
+					return errHeads
+				}
+				return err
 			}
 		}
 		name, any := string(least), least != nil
@@ -664,22 +688,21 @@ func (s *store) names(ctx context.Context, v *view, from string, f func(string) 
 }
 
 // tables returns the tables that together have all streams of the spans: the heads, or if
-// one of these can't be read, the spans' own.
-func (v *view) tables(from string) (list []*tableRows, err error) {
+// there are none, the spans' own.
+func (v *view) tables(heads []*heads, from string) (list []*tableRows, err error) {
 	add := func(t *sorted.Table) {
 		rows := &tableRows{rows: t.Seek(from)}
 		rows.advance()
 		list = append(list, rows)
 	}
-	for _, h := range v.heads {
+	for _, h := range heads {
 		t, err := h.open()
 		if err != nil {
-			list = nil
-			break
+			return nil, errHeads
 		}
 		add(t)
 	}
-	if len(list) > 0 {
+	if len(heads) > 0 {
 		return list, nil
 	}
 	for _, sp := range v.spans {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
@@ -191,16 +193,17 @@ func (v *surveyor) missingPositions() {
 		return
 	}
 	detail := "a record in this span is damaged"
-	for p := sp.from; p <= sp.to; p++ {
-		if v.found[p] {
-			continue
+	next := sp.from
+	gap := func(to backend.Position) { // up to it, not included
+		if next < to {
+			v.lost = append(v.lost, lostRecord{file: sp.name, off: headerSize, position: next, to: to - 1, detail: detail})
 		}
-		if n := len(v.lost); n > 0 && v.lost[n-1].detail == detail && v.lost[n-1].to == p-1 {
-			v.lost[n-1].to = p
-			continue
-		}
-		v.lost = append(v.lost, lostRecord{file: sp.name, off: headerSize, position: p, to: p, detail: detail})
+		next = to + 1
 	}
+	for _, p := range slices.Sorted(maps.Keys(v.found)) {
+		gap(p)
+	}
+	gap(sp.to + 1)
 }
 
 // row is a line of the table.

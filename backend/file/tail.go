@@ -254,7 +254,16 @@ func (w *walker) lostAcknowledged(at cursor, g group, st state) cursor {
 	if st == broken && g.first > w.pos {
 		return w.accept(at, &g)
 	}
-	w.damage(backend.MissingRecord, at.sg, at.off, 0, fmt.Sprintf("the log ends at position %d, but was durable up to %d at least: the disk lost acknowledged writes", w.pos, w.mark.last))
+	n := int64(0) // what stands here instead
+	if from, to, err := w.nonzero(at); err == nil && to > from {
+		n = to - at.off
+	}
+	w.damage(backend.MissingRecord, at.sg, at.off, n, fmt.Sprintf("the log ends at position %d, but was durable up to %d at least: the disk lost acknowledged writes", w.pos, w.mark.last))
+	for _, sg := range w.segments[at.sg.ordinal+1:] {
+		if from, to, err := w.nonzero(cursor{sg, headerSize}); err == nil && to > from {
+			w.damage(backend.StrayBytes, sg, from, to-from, "bytes behind the end of the log, which was durable beyond it")
+		}
+	}
 	w.openHole(at, "the log ends here, below what was durable")
 	w.pos = max(w.pos, w.mark.last)
 	return cursor{}

@@ -1,8 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"context"
-	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,15 @@ type unfolded struct {
 	sp    *span
 	bytes []byte   // the file up to the end of its records
 	order []uint32 // where the record of each position, from the span's first on, has its envelope; 0: nowhere
+	far   []farOff // the same for positions that lie far apart, in their order; then order is empty
 	lost  []lostFrame
 	users int // guarded by unfolds.mu
+}
+
+// farOff is where the record of a position has its envelope.
+type farOff struct {
+	position backend.Position
+	off      uint32
 }
 
 // lostFrame is positions of a span whose records can't be read.
@@ -102,20 +110,20 @@ func (u *unfolds) drop() {
 
 // fill reads the span and finds out where each position is.
 func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
-	if uint64(sp.to-sp.from) > uint64(sp.size)*16 {
-		return fmt.Errorf("%w: %s: positions %d to %d are too far apart to be read in their order", backend.ErrTooLarge, sp.name, sp.from, sp.to)
-	}
 	if int64(cap(f.bytes)) < sp.frames {
 		f.bytes = make([]byte, sp.frames)
 	}
 	f.bytes = f.bytes[:sp.frames]
-	if n := int(sp.to-sp.from) + 1; cap(f.order) < n {
+	switch n := uint64(sp.to-sp.from) + 1; {
+	case n > uint64(sp.size): // a record takes more than a byte: most positions are nowhere
+		f.order = f.order[:0]
+	case uint64(cap(f.order)) < n:
 		f.order = make([]uint32, n)
-	} else {
+	default:
 		f.order = f.order[:n]
-		clear(f.order)
 	}
 	f.sp, f.lost = sp, nil
+	f.forget()
 	w := window{of: sp, off: 0, buf: f.bytes}
 	if _, err := sp.ReadAt(f.bytes, 0); err != nil {
 		return unreadable(sp.name, 0, err)
@@ -123,10 +131,10 @@ func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
 	if f.hop(&w) {
 		return nil
 	}
-	clear(f.order) // something is damaged: look at each record
+	f.forget() // something is damaged: look at each record
 	lost, err := sp.survey(ctx, s.codec, &w, func(at frame, r *backend.Record) {
 		begin := at.off + int64(at.head)
-		f.order[r.Position-sp.from] = uint32(begin)
+		f.put(uint64(r.Position-sp.from), uint32(begin))
 		if at.mended {
 			d := codec.Decoder{Seed: s.codec}
 			d.Mend(f.bytes[begin:at.off+int64(at.n)], r.Position)
@@ -137,7 +145,77 @@ func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
 			f.lost = append(f.lost, lostFrame{l.position, l.to, l})
 		}
 	}
+	f.sort()
 	return err
+}
+
+// forget drops what is known of where positions are.
+func (f *unfolded) forget() {
+	clear(f.order)
+	f.far = f.far[:0]
+}
+
+// put notes where a record is, by how far its position is above the span's first. It
+// returns false if another is known to be there.
+func (f *unfolded) put(rel uint64, off uint32) bool {
+	if len(f.order) == 0 {
+		f.far = append(f.far, farOff{f.sp.from + backend.Position(rel), off})
+		return true
+	}
+	if f.order[rel] != 0 {
+		return false
+	}
+	f.order[rel] = off
+	return true
+}
+
+// sort orders what was put, and returns false if a position was put twice.
+func (f *unfolded) sort() bool {
+	slices.SortFunc(f.far, func(a, b farOff) int { return cmp.Compare(a.position, b.position) })
+	for i := 1; i < len(f.far); i++ {
+		if f.far[i].position == f.far[i-1].position {
+			return false
+		}
+	}
+	return true
+}
+
+// above returns the first record at a position or above it, at most at to; off is 0 if
+// there is none.
+func (f *unfolded) above(p, to backend.Position) (at backend.Position, off uint32) {
+	if len(f.order) == 0 {
+		i, _ := slices.BinarySearchFunc(f.far, p, func(a farOff, p backend.Position) int { return cmp.Compare(a.position, p) })
+		if i < len(f.far) && f.far[i].position <= to {
+			return f.far[i].position, f.far[i].off
+		}
+		return 0, 0
+	}
+	for ; p <= to; p++ {
+		if off := f.order[p-f.sp.from]; off != 0 {
+			return p, off
+		}
+	}
+	return 0, 0
+}
+
+// below is above downwards, to from.
+func (f *unfolded) below(p, from backend.Position) (at backend.Position, off uint32) {
+	if len(f.order) == 0 {
+		i, ok := slices.BinarySearchFunc(f.far, p, func(a farOff, p backend.Position) int { return cmp.Compare(a.position, p) })
+		if !ok {
+			i--
+		}
+		if i >= 0 && f.far[i].position >= from {
+			return f.far[i].position, f.far[i].off
+		}
+		return 0, 0
+	}
+	for ; p >= from; p-- {
+		if off := f.order[p-f.sp.from]; off != 0 {
+			return p, off
+		}
+	}
+	return 0, 0
 }
 
 // hop steps from frame to frame. It returns false if that does not come out right.
@@ -145,14 +223,13 @@ func (f *unfolded) hop(w *window) bool {
 	n, places := uint64(0), uint32(0)
 	for off := int64(headerSize); off < f.sp.frames; n++ {
 		rel, head, size, err := f.sp.hop(w, off, f.sp.frames, 0)
-		if err != nil || f.order[rel] != 0 {
+		if err != nil || !f.put(rel, uint32(off)+uint32(head)) {
 			return false
 		}
-		f.order[rel] = uint32(off) + uint32(head)
 		places = placesCRC(places, rel)
 		off += int64(size)
 	}
-	return n == f.sp.records && places == f.sp.places
+	return n == f.sp.records && places == f.sp.places && f.sort()
 }
 
 // logSpan reads a span, in position order.
@@ -162,16 +239,11 @@ func (r *reader) logSpan(sp *span, q *backend.Query, next *uint64, yield func(ba
 		return corruptRecord(sp.name, 0, 0, &backend.Record{Position: max(sp.from, backend.Position(*next))}, err)
 	}
 	defer r.s.unfolds.put(f)
-	for at := max(sp.from, backend.Position(q.From)); at <= min(sp.to, backend.Position(q.To)); at++ {
-		off := f.order[at-sp.from]
-		if off == 0 && len(f.lost) == 0 {
-			continue
-		}
+	to := min(sp.to, backend.Position(q.To))
+	at, off := f.above(max(sp.from, backend.Position(q.From)), to)
+	for ; off != 0; at, off = f.above(at+1, to) {
 		if err := f.lostBetween(backend.Position(*next), at); err != nil {
 			return err
-		}
-		if off == 0 {
-			continue
 		}
 		if err := r.v.holes.between(backend.Position(*next), at); err != nil {
 			return err
@@ -184,7 +256,7 @@ func (r *reader) logSpan(sp *span, q *backend.Query, next *uint64, yield func(ba
 		}
 		*next = uint64(at) + 1
 	}
-	return f.lostBetween(backend.Position(*next), min(sp.to, backend.Position(q.To)))
+	return f.lostBetween(backend.Position(*next), to)
 }
 
 func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position, yield func(backend.Record, error) bool) error {
@@ -193,16 +265,11 @@ func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position,
 		return corruptRecord(sp.name, 0, 0, &backend.Record{Position: min(sp.to, *next)}, err)
 	}
 	defer r.s.unfolds.put(f)
-	for at := min(sp.to, backend.Position(q.To)); at >= max(sp.from, backend.Position(q.From)); at-- {
-		off := f.order[at-sp.from]
-		if off == 0 && len(f.lost) == 0 {
-			continue
-		}
+	from := max(sp.from, backend.Position(q.From))
+	at, off := f.below(min(sp.to, backend.Position(q.To)), from)
+	for ; off != 0; at, off = f.below(at-1, from) {
 		if err := f.lostBetween(at, *next); err != nil {
 			return err
-		}
-		if off == 0 {
-			continue
 		}
 		if err := r.v.holes.between(at, *next); err != nil {
 			return err
@@ -215,7 +282,7 @@ func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position,
 		}
 		*next = at - 1
 	}
-	return f.lostBetween(max(sp.from, backend.Position(q.From)), *next)
+	return f.lostBetween(from, *next)
 }
 
 // lostBetween returns the error of a record that is lost, if there is one.

@@ -90,7 +90,9 @@ func (d *doctor) add(name, status, format string, args ...any) {
 }
 
 func (d *doctor) advise(format string, args ...any) {
-	d.Advice = append(d.Advice, printable(fmt.Sprintf(format, args...)))
+	if line := printable(fmt.Sprintf(format, args...)); !slices.Contains(d.Advice, line) {
+		d.Advice = append(d.Advice, line)
+	}
 }
 
 // fail notes an error as a problem; the first one decides the exit code.
@@ -119,7 +121,7 @@ func (d *doctor) examineStore(ctx context.Context, p place) error {
 		d.add("last position", statusOK, "%d", last)
 	}
 	d.Scan, err = b.Scan(ctx, &backend.ScanOptions{Quick: true})
-	d.scanned(err)
+	d.scanned(p, err)
 	return ctx.Err()
 }
 
@@ -161,37 +163,26 @@ var opening = map[string]string{
 }
 
 // scanned judges the quick check.
-func (d *doctor) scanned(err error) {
+func (d *doctor) scanned(p place, err error) {
 	switch r := d.Scan; {
 	case err != nil:
 		d.fail("quick check", err)
 		d.advise("the check could not be carried through: look at the disk (dmesg, smartctl) before anything else")
-	case r.Damages > 0:
-		d.add("quick check", statusProblem, "%s", verdictShort(r))
-		d.advise("keep a copy of the whole store before anything else")
-		d.advise("see all damage: papyra scan --store %s", shellWord(d.Place))
-		d.advise("get out what can be read: papyra export --store %s --skip-damage --out rescued.ndjson", shellWord(d.Place))
-		d.advise("restore a backup: this version can't repair damage, and an application with the default startup check refuses to start on it")
-	case r.Warnings > 0:
-		d.add("quick check", statusWarning, "%s", verdictShort(r))
-		d.advise("nothing stored is lost; see all findings: papyra scan --store %s", shellWord(d.Place))
-		d.advise("an application with the default startup check refuses to start until this is mended")
-		if mendable(r) {
-			d.advise("to mend it, let the application open it once with %s?startup=recover, which loses nothing", d.Place)
+	case !r.Clean():
+		status := statusWarning
+		if r.Damages > 0 {
+			status = statusProblem
 		}
+		d.add("quick check", status, "%s", verdictShort(r))
+		for _, line := range whatToDo(p, r, true) {
+			d.advise("%s", line)
+		}
+		d.advise("a quick check does not read everything; to see all: papyra scan --store %s", shellWord(d.Place))
 	case r.Notices > 0:
 		d.add("quick check", statusNote, "clean, %s", count(r.Notices, "notice"))
 	default:
 		d.add("quick check", statusOK, "clean; papyra scan reads everything")
 	}
-}
-
-// mendable reports whether a recovery can mend any of the warnings. It changes no
-// permissions.
-func mendable(r *backend.ScanReport) bool {
-	return slices.ContainsFunc(r.Anomalies, func(a backend.Anomaly) bool {
-		return a.Severity == backend.Warning && a.Code != backend.BadPermission
-	})
 }
 
 func verdictShort(r *backend.ScanReport) string {

@@ -18,9 +18,11 @@ import (
 // the engine can't open it.
 const (
 	manifestFile  = "MANIFEST"
+	copyFile      = "MANIFEST.copy" // stands in for it when it rots
 	lockFile      = "LOCK"
 	quarantineDir = "quarantine"
 	segmentSuffix = ".seg"
+	spanSuffix    = ".span"
 	lostAndFound  = "lost+found" // a file system's own, at its root
 	manifestMagic = "papyra file store format "
 )
@@ -66,21 +68,28 @@ func (d *doctor) examineDirectory(p place) {
 // examinePlace tells a store from an empty directory and from anything else.
 func (d *doctor) examinePlace(dir string, entries []os.DirEntry) {
 	var names []string
-	segments := 0
+	segments, spans := 0, 0
 	for _, e := range entries {
 		if e.Name() == lostAndFound {
 			continue
 		}
 		names = append(names, e.Name())
-		if strings.HasSuffix(e.Name(), segmentSuffix) {
+		switch filepath.Ext(e.Name()) {
+		case segmentSuffix:
 			segments++
+		case spanSuffix:
+			spans++
 		}
 	}
+	holds := count(segments, "segment")
+	if spans > 0 {
+		holds += " and " + count(spans, "span")
+	}
 	switch {
-	case slices.Contains(names, manifestFile):
-		d.examineManifest(filepath.Join(dir, manifestFile), segments)
-	case segments > 0:
-		d.add("place", statusProblem, "segments without a %s: a damaged store, not a new one", manifestFile)
+	case slices.Contains(names, manifestFile) || slices.Contains(names, copyFile):
+		d.examineManifest(dir, holds)
+	case segments+spans > 0:
+		d.add("place", statusProblem, "%s without a %s: a damaged store, not a new one", holds, manifestFile)
 	case len(names) == 0:
 		d.add("place", statusProblem, "an empty directory: no store was made here yet, or the disk is not mounted")
 		d.otherwise = "if a store should be here, check the path and that the disk is mounted; if not, there is nothing to do: an application makes its store when it first opens it"
@@ -89,19 +98,35 @@ func (d *doctor) examinePlace(dir string, entries []os.DirEntry) {
 	}
 }
 
-// examineManifest tells a store's format by its manifest's first line. Whether the
-// rest of the manifest is sound is for the engine to say.
-func (d *doctor) examineManifest(path string, segments int) {
+// examineManifest tells a store's format by the first line of its manifest, or of the copy
+// that stands in for it. Whether the rest is sound is for the engine to say.
+func (d *doctor) examineManifest(dir, holds string) {
+	format, wrong := storeFormat(filepath.Join(dir, manifestFile))
+	if wrong == "" {
+		d.add("place", statusOK, "a papyra store, format %s, %s", format, holds)
+		return
+	}
+	if format, none := storeFormat(filepath.Join(dir, copyFile)); none == "" {
+		d.add("place", statusWarning, "a papyra store, format %s, %s: its %s %s, and %s stands in for it", format, holds, manifestFile, wrong, copyFile)
+		return
+	}
+	d.add("place", statusProblem, "its %s %s", manifestFile, wrong)
+}
+
+// storeFormat is the format that the first line of a manifest names, or what is wrong with
+// that.
+func storeFormat(path string) (format, wrong string) {
 	note, err := firstLine(path)
 	format, ours := strings.CutPrefix(note, manifestMagic)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", "is missing"
 	case err != nil:
-		d.add("place", statusProblem, "its %s can't be read: %v", manifestFile, reason(err))
+		return "", fmt.Sprintf("can't be read: %v", reason(err))
 	case !ours:
-		d.add("place", statusProblem, "the file %s does not begin as a papyra manifest does: another program's, or damaged", manifestFile)
-	default:
-		d.add("place", statusOK, "a papyra store, format %s, %s", format, count(segments, "segment"))
+		return "", "does not begin as a papyra manifest does: another program's, or damaged"
 	}
+	return format, ""
 }
 
 // sample is the first few of some names.

@@ -158,7 +158,7 @@ func advice(err error) string {
 	case "locked":
 		return "end the process that holds it, or ask that process"
 	case "corrupt":
-		return "papyra doctor says what to do"
+		return "papyra scan says what is damaged, and what to do"
 	case "format":
 		return "check the path; papyra doctor says more"
 	case "unreachable":

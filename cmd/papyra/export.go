@@ -179,7 +179,7 @@ func (e *exportShape) count(at backend.Position, n int) {
 // stopped says how far an export came before err, and what to do about damage.
 func (x *exporter) stopped(err error) error {
 	if errors.Is(err, backend.ErrCorrupt) {
-		err = &hinted{"--skip-damage leaves it out and exports the rest; papyra doctor says what else to do", err}
+		err = &hinted{"--skip-damage leaves it out and exports the rest; papyra scan says what else to do", err}
 	}
 	if x.done.Records == 0 {
 		return err

@@ -15,7 +15,8 @@ type scanShape struct {
 	header
 	Clean bool `json:"clean"`
 	*backend.ScanReport
-	Error *errorShape `json:"error,omitempty"`
+	Advice []string    `json:"advice"` // what to do about it
+	Error  *errorShape `json:"error,omitempty"`
 }
 
 func (a *app) scanCommand() *cobra.Command {
@@ -24,8 +25,8 @@ func (a *app) scanCommand() *cobra.Command {
 		Use:   "scan",
 		Short: "Check a store's integrity; changes nothing",
 		Long: `scan reads the whole store and reports what is wrong, with its exact place.
-It changes nothing. Warnings and damage make the exit code 2; notices, such as the
-torn tail that any crash leaves, do not.
+It changes nothing. Warnings and damage make the exit code 2, and the last lines say
+what to do about them; notices, such as the torn tail that any crash leaves, do not.
 
 --quick checks only what a start relies on: manifest, headers, footers and tail.`,
 		Example: "  papyra scan --store file:///var/lib/app\n  papyra scan --quick --format json",
@@ -48,7 +49,11 @@ func (a *app) scan(ctx context.Context, quick bool) error {
 	if report == nil {
 		return err
 	}
-	if writeErr := a.printScan(headerOf("papyra.scan/1", p, b), report, err); writeErr != nil {
+	advice := []string{}
+	if err == nil && !report.Clean() {
+		advice = append(advice, whatToDo(p, report, quick || seenAtStart(ctx, b))...)
+	}
+	if writeErr := a.printScan(headerOf("papyra.scan/1", p, b), report, advice, err); writeErr != nil {
 		return writeErr
 	}
 	if err == nil && !report.Clean() {
@@ -57,10 +62,17 @@ func (a *app) scan(ctx context.Context, quick bool) error {
 	return err
 }
 
+// seenAtStart reports whether a quick check, as an application makes it when it starts,
+// finds anything.
+func seenAtStart(ctx context.Context, b *backend.Backend) bool {
+	report, err := b.Scan(ctx, &backend.ScanOptions{Quick: true})
+	return err != nil || !report.Clean()
+}
+
 // printScan prints a report, whole or as far as it came until scanErr.
-func (a *app) printScan(head header, report *backend.ScanReport, scanErr error) error {
+func (a *app) printScan(head header, report *backend.ScanReport, advice []string, scanErr error) error {
 	if a.format == formatJSON {
-		return a.document(scanShape{head, scanErr == nil && report.Clean(), report, shapeOf(scanErr)})
+		return a.document(scanShape{head, scanErr == nil && report.Clean(), report, safe(advice), shapeOf(scanErr)})
 	}
 	for _, anomaly := range report.Anomalies {
 		fmt.Fprintln(a.out, printable(anomaly.String()))
@@ -69,6 +81,12 @@ func (a *app) printScan(head header, report *backend.ScanReport, scanErr error) 
 		fmt.Fprintf(a.out, "… and %d more\n", beyond)
 	}
 	_, err := fmt.Fprintf(a.out, "%s: %s\n", head.Place, verdict(report, scanErr))
+	if len(advice) > 0 {
+		_, err = fmt.Fprint(a.out, "\nwhat to do\n")
+	}
+	for _, line := range safe(advice) {
+		_, err = fmt.Fprintf(a.out, "  - %s\n", line)
+	}
 	return err
 }
 
@@ -85,7 +103,7 @@ func verdict(r *backend.ScanReport, scanErr error) string {
 	case r.Clean():
 		return fmt.Sprintf("clean (%s, took %v)", counts, took)
 	default:
-		return fmt.Sprintf("NOT clean (%s, took %v); papyra doctor says what to do", counts, took)
+		return fmt.Sprintf("NOT clean (%s, took %v)", counts, took)
 	}
 }
 

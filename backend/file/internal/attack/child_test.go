@@ -34,7 +34,7 @@ type plan struct {
 	Ignore   bool  // open without a startup check
 	Hold     bool  // do nothing but keep the store open, until standard input ends
 	Nothing  bool  // do not even open it
-	Compact  bool  // compact all the time
+	Compact  bool  // compact at random cuts, and delete, all the time
 	Recover  bool  // damage what can be derived, and recover, all the time
 	Fails    bool  // the disk will fail: a poisoned store ends the appends and is no surprise
 	Full     bool  // appends may find the disk full, and are tried again
@@ -157,6 +157,7 @@ func runChild(text string) {
 		go w.write(i)
 	}
 	go w.tail()
+	go w.look()
 	switch {
 	case w.plan.Compact:
 		w.compact()
@@ -229,11 +230,14 @@ func (w *worker) tail() {
 	versions := map[string]backend.Version{}
 	for {
 		for r, err := range w.b.Read(context.Background(), backend.Query{From: uint64(last) + 1}) {
+			if errors.Is(err, backend.ErrCompacted) {
+				break
+			}
 			if w.failed(err) {
 				return
 			}
-			v, seen := versions[r.Stream]
-			if r.Position <= last || seen && (r.Version <= v || r.Version != v+1 && !w.plan.Compact) {
+			v := versions[r.Stream]
+			if r.Position <= last || r.Version <= v || r.Version != v+1 && !w.cutBelow(r.Stream, r.Version) {
 				w.fail(fmt.Errorf("a tailer at position %d, %q version %d is given position %d, version %d", last, r.Stream, v, r.Position, r.Version))
 			}
 			last, versions[r.Stream] = r.Position, r.Version
@@ -242,9 +246,56 @@ func (w *worker) tail() {
 	}
 }
 
+// cutBelow reports whether a stream was cut at a version, or above it.
+func (w *worker) cutBelow(stream string, v backend.Version) bool {
+	h, err := w.b.Head(context.Background(), stream)
+	return err != nil && w.plan.Fails || err == nil && h.Floor >= v
+}
+
+// look reads streams from version to version: from the floor on, without a gap, up to
+// what was acknowledged at least.
+func (w *worker) look() {
+	for {
+		name := nameOf(rand.IntN(streams))
+		h, err := w.b.Head(context.Background(), name)
+		if w.failed(err) {
+			return
+		}
+		next, ended := backend.Version(0), false
+		for r, err := range w.b.Read(context.Background(), backend.Query{Stream: name}) {
+			if ended = errors.Is(err, backend.ErrCompacted); ended {
+				break
+			}
+			if w.failed(err) {
+				return
+			}
+			if next == 0 {
+				next = r.Version
+			}
+			if r.Version != next || r.Version < h.Floor {
+				w.fail(fmt.Errorf("%q at %+v: version %d is given for %d", name, h, r.Version, next))
+			}
+			next++
+		}
+		if h.Version > 0 && next <= h.Version && !ended && !w.cutBelow(name, h.Version+1) {
+			w.fail(fmt.Errorf("%q at %+v: it reads up to before version %d alone", name, h, next))
+		}
+		if rand.IntN(4) == 0 {
+			_, err := w.b.Snapshot(context.Background(), name, 0)
+			if !errors.Is(err, backend.ErrNotFound) && w.failed(err) {
+				return
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // compact compacts at random cuts.
 func (w *worker) compact() {
 	for {
+		if rand.IntN(3) == 0 && w.erase(rand.IntN(streams)) {
+			return
+		}
 		var floors []message
 		for i := range streams {
 			if rand.IntN(3) > 0 {
@@ -267,7 +318,7 @@ func (w *worker) floor(i int) message {
 	if w.failed(err) || h.Version == 0 {
 		return message{}
 	}
-	most := uint64(h.Version)
+	newest := uint64(h.Version)
 	if backend.KindOf(nameOf(i)) == backend.Event {
 		m := message{kind: beginsState, stream: uint16(i), count: 1, batch: rand.Uint64(), version: uint64(h.Version) - rand.Uint64N(min(uint64(h.Version), 20)), seed: rand.Uint64()}
 		w.say(m)
@@ -275,12 +326,41 @@ func (w *worker) floor(i int) message {
 		r.Stream, r.Version = nameOf(i), backend.Version(m.version)
 		p, err := w.b.SaveSnapshot(context.Background(), r)
 		w.say(verdict(&m, backend.Result{Version: r.Version, Position: p}, err))
-		if w.failed(err) {
+		if w.plan.Full && errors.Is(err, backend.ErrNoSpace) || w.failed(err) {
 			return message{}
 		}
-		most = m.version
+		newest = m.version
 	}
-	return message{kind: beginsFloor, stream: uint16(i), version: max(uint64(h.Floor), most+1-rand.Uint64N(min(most, 200)+1))}
+	least, most := max(uint64(h.Floor), 1), newest+1
+	if most < least {
+		return message{}
+	}
+	return message{kind: beginsFloor, stream: uint16(i), version: most - rand.Uint64N(min(most-least, 200)+1)}
+}
+
+// erase deletes a stream, which the writer of it goes on with.
+func (w *worker) erase(i int) (failed bool) {
+	h, err := w.b.Head(context.Background(), nameOf(i))
+	if w.failed(err) {
+		return true
+	}
+	m := message{kind: beginsDelete, stream: uint16(i), version: uint64(h.Version) + 1}
+	w.say(m)
+	w.say(message{kind: beginsWork})
+	_, err = w.b.Compact(context.Background(), backend.Cut{Floors: []backend.StreamFloor{{Stream: nameOf(i), Floor: backend.Version(m.version), Delete: true}}})
+	w.say(message{kind: endsWork})
+	switch {
+	case errors.Is(err, backend.ErrConflict): // somebody appended
+		m.kind = noDelete
+	case w.plan.Full && errors.Is(err, backend.ErrNoSpace):
+		return false
+	case w.failed(err):
+		return true
+	default:
+		m.kind = hasDelete
+	}
+	w.say(m)
+	return false
 }
 
 func (w *worker) cut(floors []message) (failed bool) {
@@ -290,10 +370,15 @@ func (w *worker) cut(floors []message) (failed bool) {
 		w.say(m)
 		cut.Floors = append(cut.Floors, backend.StreamFloor{Stream: nameOf(int(m.stream)), Floor: backend.Version(m.version)})
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if rand.IntN(6) == 0 {
+		time.AfterFunc(time.Duration(rand.IntN(5000))*time.Microsecond, cancel)
+	}
 	w.say(message{kind: beginsWork})
-	_, err := w.b.Compact(context.Background(), cut)
+	_, err := w.b.Compact(ctx, cut)
 	w.say(message{kind: endsWork})
-	if w.plan.Full && errors.Is(err, backend.ErrNoSpace) {
+	if w.plan.Full && errors.Is(err, backend.ErrNoSpace) || errors.Is(err, context.Canceled) {
 		return false
 	}
 	if w.failed(err) {
@@ -310,6 +395,7 @@ func (w *worker) cut(floors []message) (failed bool) {
 func (w *worker) recover() {
 	for n := 0; ; n++ {
 		strew(w.plan.Dir, n)
+		spoil(w.plan.Dir)
 		mode := backend.Repair
 		if w.b.Capabilities().Quarantine && rand.IntN(2) == 0 {
 			mode = backend.Quarantine
@@ -329,4 +415,16 @@ func strew(dir string, n int) {
 	_ = os.WriteFile(filepath.Join(dir, fmt.Sprintf("stray-%d-%d", os.Getpid(), n)), []byte("not a papyra file"), 0o600)
 	_ = os.WriteFile(filepath.Join(dir, "99999999.seg.tmp"), []byte("half"), 0o600) // not a name that a live handle may be using
 	_ = os.Remove(filepath.Join(dir, "MARK"))
+}
+
+// spoil damages what else can be derived: the manifest's copy, heads, a span's header.
+func spoil(dir string) {
+	if rand.IntN(3) == 0 {
+		_ = os.Remove(filepath.Join(dir, "MANIFEST.copy"))
+	}
+	for pattern, at := range map[string]int64{"*.heads": rand.Int64N(4096), "*.span": rand.Int64N(4096)} {
+		if names, _ := filepath.Glob(filepath.Join(dir, pattern)); len(names) > 0 && rand.IntN(3) == 0 {
+			_ = flip(names[rand.IntN(len(names))], at)
+		}
+	}
 }

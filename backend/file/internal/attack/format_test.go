@@ -207,10 +207,19 @@ func TestAManifestAndAMarkOfAnEarlierTimeAreDamage(t *testing.T) {
 		l.append(t, b, 2+i%7)
 	}
 	mustClose(t, b)
-	for _, name := range []string{"MANIFEST", "MARK"} {
+	for _, name := range []string{"MANIFEST", "MANIFEST.copy", "MARK"} {
 		if err := os.Rename(filepath.Join(early, name), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	mustBeRefused(t, dir, backend.ErrCorrupt)
+	for _, name := range spans(t, dir) { // the segments tell it, too
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(filepath.Join(early, "00000001.seg"), filepath.Join(dir, "00000001.seg")); err != nil {
+		t.Fatal(err)
 	}
 	mustBeRefused(t, dir, backend.ErrCorrupt)
 }

@@ -16,25 +16,22 @@ import (
 // storeMost is how large a store may grow before the next round begins another.
 const storeMost = 48 << 20
 
-// smallSegments makes the edges between files common.
-func smallSegments() file.Options { return file.Options{SegmentBytes: 64 << 10} }
+// smallSegments makes the edges between files common, and packing.
+func smallSegments() file.Options { return file.Options{SegmentBytes: 8 << 10 << rand.IntN(4)} }
 
 // TestKilledAtAnyMomentNothingAcknowledgedIsLost kills a child that appends to the same
-// store, over and over: each fifth time while it is compacting, recovering or opening.
+// store, over and over: most times while it is compacting, recovering or opening.
 func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
 	rounds := rounds(8, 40, 1000)
 	k := &killing{t: t, base: t.TempDir()}
 	k.begin()
 	for round := range rounds {
-		what := "append"
-		if round%5 == 4 {
-			what = []string{"compact", "recover", "open"}[round/5%3]
-		}
-		k.round(what, round%3 == 2)
+		what := []string{"append", "compact", "recover", "compact", "open", "compact", "recover"}[round%7]
+		k.round(what, round%5 == 4)
 		if t.Failed() {
 			t.Fatalf("round %d (%s): the store is %s", round, what, keep(t, k.dir))
 		}
-		if size(t, k.dir) > storeMost {
+		if size(t, k.dir) > storeMost || round%50 == 49 {
 			k.begin()
 		}
 	}
@@ -51,7 +48,6 @@ type killing struct {
 	t                               *testing.T
 	base, dir                       string
 	l                               *ledger
-	compacts                        bool // the engine does
 	stores, acked, kept, lost       int
 	compacting, recovering, opening int
 }
@@ -71,9 +67,6 @@ func (k *killing) begin() {
 func (k *killing) round(what string, large bool) {
 	t := k.t
 	t.Helper()
-	if what == "compact" && !k.compacts {
-		what = "recover"
-	}
 	p := plan{Dir: k.dir, Large: large, Compact: what == "compact", Recover: what == "recover", Ignore: what == "recover"}
 	c := start(t, p)
 	after := time.Duration(1000+rand.IntN(79_000)) * time.Microsecond
@@ -95,7 +88,6 @@ func (k *killing) round(what string, large bool) {
 		}
 	}
 	b := openAfter(t, k.dir, p.Recover)
-	k.compacts = b.Capabilities().Compact
 	k.l.check(t, b)
 	k.l.append(t, b, rand.IntN(streams))
 	mustClose(t, b)

@@ -170,6 +170,58 @@ var ways = map[string]func(t *testing.T, dir string){
 			<-done
 		}
 	},
+	"closed under packing, compactions and reads": func(t *testing.T, dir string) {
+		b := open(t, dir, &file.Options{SegmentBytes: 8 << 10})
+		stream := backend.SystemStream("leak", backend.Audit)
+		for range 60 {
+			add(t, b, stream, 800)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for {
+				h, err := b.Head(context.Background(), stream)
+				if err == nil {
+					_, err = b.Compact(context.Background(), backend.Cut{Floors: []backend.StreamFloor{{Stream: stream, Floor: max(h.Floor, h.Version-5)}}})
+				}
+				if err == nil {
+					_, err = b.Append(context.Background(), backend.Batch{Stream: stream, Expected: backend.Any, Records: make([]backend.Record, 9)})
+				}
+				if err != nil {
+					return
+				}
+			}
+		}()
+		begun := time.Now()
+		for time.Since(begun) < 20*time.Millisecond {
+			for range b.Read(t.Context(), backend.Query{}) {
+				break
+			}
+			for range b.Read(t.Context(), backend.Query{Stream: stream, Reverse: true}) {
+			}
+		}
+		mustClose(t, b)
+		<-done
+	},
+	"compactions that were cancelled, and a quarantine": func(t *testing.T, dir string) {
+		b := open(t, dir, &file.Options{SegmentBytes: 8 << 10})
+		for i := range 60 {
+			add(t, b, "goes", 800)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*50*time.Microsecond)
+			_, _ = b.Compact(ctx, backend.Cut{})
+			cancel()
+		}
+		mustCompact(t, b)
+		if names := spans(t, dir); len(names) > 0 {
+			if err := flip(names[0], 5000); err != nil {
+				t.Error(err)
+			}
+		}
+		if report, err := b.Recover(t.Context(), backend.RecoveryOptions{Mode: backend.Quarantine}); err != nil || !report.After.Clean() {
+			t.Errorf("quarantine: %v: %+v", err, report)
+		}
+		mustClose(t, b)
+	},
 	"no descriptors left": func(t *testing.T, dir string) {
 		mustClose(t, open(t, dir, nil))
 		var before syscall.Rlimit
@@ -220,7 +272,7 @@ var ways = map[string]func(t *testing.T, dir string){
 }
 
 func TestNothingIsLeftOpenOrRunning(t *testing.T) {
-	rounds := rounds(1, 2, 50)
+	rounds := rounds(1, 2, 30)
 	before := descriptors(t)
 	for range rounds {
 		for name, way := range ways {

@@ -51,6 +51,9 @@ const (
 	unknown      = 'u' // the outcome of batch is unknown
 	beginsFloor  = 'f' // a compaction begins that may raise the floor of stream to version
 	hasFloor     = 'd' // … and was acknowledged
+	beginsDelete = 'x' // a compaction begins that may delete stream below version
+	hasDelete    = 'X' // … and was acknowledged
+	noDelete     = 'y' // … and was refused
 	beginsWork   = 'v' // a compaction or recovery begins …
 	endsWork     = 'V' // … and has ended
 )
@@ -152,9 +155,13 @@ type ledger struct {
 type known struct {
 	records  []entry // versions from 1
 	begun    uint64  // the highest floor that a compaction was asked for
-	floor    uint64  // the highest that was acknowledged
+	floor    uint64  // the highest that was acknowledged, or seen
+	taken    uint64  // the highest of a compaction that was acknowledged: nothing below it is left
 	snapshot uint64  // the newest acknowledged
 	states   map[uint64][]uint64
+	deleting uint64          // the highest floor that a deletion was asked for
+	before   [2]uint64       // begun and deleting before the newest deletion was asked for
+	gone     map[uint64]bool // seeds of snapshots that an acknowledged deletion took
 }
 
 type entry struct {
@@ -209,7 +216,14 @@ func (l *ledger) take(m message) error {
 	case beginsFloor:
 		s.begun = max(s.begun, m.version)
 	case hasFloor:
-		s.floor = max(s.floor, m.version)
+		s.floor, s.taken = max(s.floor, m.version), max(s.taken, m.version)
+	case beginsDelete:
+		s.before = [2]uint64{s.begun, s.deleting}
+		s.begun, s.deleting = max(s.begun, m.version), max(s.deleting, m.version)
+	case noDelete:
+		s.begun, s.deleting = s.before[0], s.before[1]
+	case hasDelete:
+		s.delete(m.version)
 	}
 	return nil
 }
@@ -229,6 +243,25 @@ func (l *ledger) acknowledge(p, m message) error {
 		s.records = append(s.records, entry{p.seed, p.batch, i, m.seed - uint64(p.count) + 1 + uint64(i)})
 	}
 	return nil
+}
+
+// delete takes down that all below a floor was deleted.
+func (s *known) delete(floor uint64) {
+	s.floor, s.taken = max(s.floor, floor), max(s.taken, floor)
+	if s.snapshot < floor {
+		s.snapshot = 0
+	}
+	if s.gone == nil {
+		s.gone = map[uint64]bool{}
+	}
+	for version, seeds := range s.states {
+		if version < floor {
+			for _, seed := range seeds {
+				s.gone[seed] = true
+			}
+			delete(s.states, version)
+		}
+	}
 }
 
 func (s *known) state(p message) {
@@ -284,6 +317,9 @@ func (l *ledger) readAll(t *testing.T, b *backend.Backend) (highest uint64) {
 		if r.Kind == backend.Snapshot {
 			l.knownState(t, s, i, &r)
 			continue
+		}
+		if uint64(r.Version) < s.taken {
+			t.Errorf("%q version %d, position %d: an acknowledged cut at version %d has taken it", r.Stream, r.Version, r.Position, s.taken)
 		}
 		if n := uint64(r.Version); n <= uint64(len(s.records)) && n > 0 {
 			e := &s.records[n-1]
@@ -350,6 +386,12 @@ func (l *ledger) knownState(t *testing.T, s *known, i int, r *backend.Record) {
 			return
 		}
 	}
+	for seed := range s.gone {
+		if want := recordOf(seed, 0); bytes.Equal(r.Payload, want.Payload) {
+			t.Errorf("%q: a snapshot at version %d, position %d, is back: it was deleted", r.Stream, r.Version, r.Position)
+			return
+		}
+	}
 	t.Errorf("%q: a snapshot at version %d that was never saved", r.Stream, r.Version)
 }
 
@@ -404,7 +446,10 @@ func (l *ledger) readStream(t *testing.T, b *backend.Backend, i int) {
 		t.Errorf("%q ends at version %d, its head is %d: LOST %d", name, at-1, h.Version, uint64(h.Version)+1-at)
 	}
 	if s.snapshot > 0 {
-		if r, err := b.Snapshot(t.Context(), name, 0); err != nil || uint64(r.Version) < s.snapshot {
+		r, err := b.Snapshot(t.Context(), name, 0)
+		if s.snapshot < s.deleting && errors.Is(err, backend.ErrNotFound) { // the outcome of a deletion is not known
+			s.snapshot = 0
+		} else if err != nil || uint64(r.Version) < s.snapshot && s.snapshot >= s.deleting {
 			t.Errorf("%q: the newest snapshot is at %d, %v; one at %d was acknowledged", name, r.Version, err, s.snapshot)
 		}
 	}

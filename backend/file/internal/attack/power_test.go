@@ -99,7 +99,7 @@ func (p *powered) round(round int) {
 		p.begin()
 	}
 	p.rounds++
-	c := start(p.t, plan{Dir: p.dir, Fails: true, Large: round%2 == 1, Compact: round%3 == 2 && p.compacts()})
+	c := start(p.t, plan{Dir: p.dir, Fails: true, Large: round%4 == 1, Compact: round%3 > 0})
 	after := time.Duration(rand.IntN(120_000)) * time.Microsecond
 	if round%4 == 3 {
 		after /= 4 // from the start of the process on
@@ -146,15 +146,6 @@ func (p *powered) listenToDying(c *child, on func(message)) {
 	}
 }
 
-func (p *powered) compacts() bool {
-	b, err := file.Open(p.t.Context(), p.dir, nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer b.Close()
-	return b.Capabilities().Compact
-}
-
 // verify opens what is there, compares, appends and closes.
 func (p *powered) verify() {
 	p.t.Helper()
@@ -168,7 +159,7 @@ func (p *powered) verify() {
 // is being opened or just has been, and an append was acknowledged perhaps.
 func (p *powered) cutWhileMending() {
 	p.t.Helper()
-	c := start(p.t, plan{Dir: p.dir, Fails: true})
+	c := start(p.t, plan{Dir: p.dir, Fails: true, Compact: rand.IntN(2) == 0})
 	c.ready(p.t)
 	time.AfterFunc(time.Duration(1+rand.IntN(20))*time.Millisecond, c.kill)
 	p.listenToDying(c, nil)
@@ -214,7 +205,7 @@ func TestAPowerCutOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 			t.Fatal(err)
 		}
 		ballast(t, weight, free(t, p.v.dir)-(1+rand.IntN(3))<<20)
-		c := start(t, plan{Dir: p.dir, Fails: true, Full: true, Large: round%2 == 1})
+		c := start(t, plan{Dir: p.dir, Fails: true, Full: true, Large: round%2 == 1, Compact: round%4 < 2})
 		c.ready(t)
 		cut := make(chan struct{})
 		go func() {
@@ -271,7 +262,7 @@ func (p *powered) copied() {
 		p.begin()
 	}
 	p.rounds++
-	c := start(p.t, plan{Dir: p.dir})
+	c := start(p.t, plan{Dir: p.dir, Compact: rand.IntN(2) == 0})
 	c.ready(p.t)
 	copyTo := p.v.image + ".copy"
 	done := make(chan error, 1)

@@ -3,8 +3,10 @@
 package attack_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,12 +136,13 @@ func openIn(t *testing.T, pid int, dir string) (names []string) {
 }
 
 // TestAReaderBesideAWritingProcessSeesOnlyWhatWasAppended opens the store for reading, over
-// and over, while another process appends and is killed.
+// and over, while another process appends, packs, compacts and is killed. What a reader has
+// open does not go away below it.
 func TestAReaderBesideAWritingProcessSeesOnlyWhatWasAppended(t *testing.T) {
 	rounds, reads, acked, lost := rounds(2, 4, 100), 0, 0, 0
-	for range rounds {
+	for round := range rounds {
 		dir := filepath.Join(t.TempDir(), "store")
-		c := start(t, plan{Dir: dir})
+		c := start(t, plan{Dir: dir, Compact: round%2 == 1})
 		c.ready(t)
 		time.AfterFunc(250*time.Millisecond, c.kill)
 		done, over := make(chan int), make(chan struct{})
@@ -159,8 +162,8 @@ func TestAReaderBesideAWritingProcessSeesOnlyWhatWasAppended(t *testing.T) {
 	t.Logf("attack: reader beside writer: %d rounds, %d acknowledged, %d lost, %d times opened beside the writer", rounds, acked, lost, reads)
 }
 
-// readBeside opens a store for reading and reads all of it, again and again until it is
-// over, and returns how often.
+// readBeside opens a store for reading and reads all of it twice, again and again until it
+// is over, and returns how often.
 func readBeside(t *testing.T, dir string, over <-chan struct{}) (n int) {
 	for last := backend.Position(0); !t.Failed(); n++ {
 		select {
@@ -173,19 +176,58 @@ func readBeside(t *testing.T, dir string, over <-chan struct{}) (n int) {
 			t.Errorf("a reader beside a writer: %v", err)
 			return n
 		}
-		at := backend.Position(0)
-		for r, err := range b.Read(t.Context(), backend.Query{}) {
-			if err != nil || r.Position != at+1 {
-				t.Errorf("a reader beside a writer: position %d after %d: %v", r.Position, at, err)
-				break
-			}
-			at = r.Position
+		first := readDense(t, b)
+		if rand.IntN(4) == 0 { // by now files may have gone
+			time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+			readStreams(t, b)
 		}
-		if at < last {
-			t.Errorf("a reader saw position %d after %d", at, last)
+		if again := readDense(t, b); again != first {
+			t.Error("a reader reads other records than before")
+		}
+		at, err := b.Last(t.Context())
+		if err != nil || at < last {
+			t.Errorf("a reader is at position %d after %d: %v", at, last, err)
 		}
 		last = at
 		b.Close()
 	}
 	return n
+}
+
+// readDense reads a store by position, and returns the checksum of it. Versions are missing
+// only below floors.
+func readDense(t *testing.T, b *backend.Backend) string {
+	sum := sha256.New()
+	at, versions := backend.Position(0), map[string]backend.Version{}
+	for r, err := range b.Read(t.Context(), backend.Query{}) {
+		if err != nil || r.Position <= at {
+			t.Errorf("a reader beside a writer: position %d after %d: %v", r.Position, at, err)
+			break
+		}
+		if v := versions[r.Stream]; r.Version != v+1 {
+			if h, err := b.Head(t.Context(), r.Stream); err != nil || h.Floor < r.Version {
+				t.Errorf("a reader beside a writer: %q version %d after %d, which is at %+v: %v", r.Stream, r.Version, v, h, err)
+			}
+		}
+		at, versions[r.Stream] = r.Position, r.Version
+		fmt.Fprintf(sum, "%d %q %d %x", r.Position, r.Stream, r.Version, r.Payload)
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// readStreams reads each stream from its floor to its head.
+func readStreams(t *testing.T, b *backend.Backend) {
+	for i := range streams {
+		h, err := b.Head(t.Context(), nameOf(i))
+		next := max(h.Floor, 1)
+		for r, readErr := range b.Read(t.Context(), backend.Query{Stream: nameOf(i)}) {
+			if err = readErr; err != nil || r.Version != next {
+				break
+			}
+			next++
+		}
+		if err != nil || next != max(h.Floor, h.Version+1) && h.Version > 0 {
+			t.Errorf("a reader beside a writer: %q at %+v reads up to %d: %v", nameOf(i), h, next-1, err)
+		}
+	}
 }

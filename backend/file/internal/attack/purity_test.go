@@ -82,11 +82,16 @@ func scan(t *testing.T, dir string) (s scanned) {
 	return s
 }
 
-// build makes a store of several segments, cleanly closed, and returns it.
-func build(t *testing.T) (dir string) {
+// build makes a store, cleanly closed, and returns it: of several segments that were packed
+// and compacted, or of one that was not.
+func build(t *testing.T, packed bool) (dir string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "store")
-	b, err := file.Open(t.Context(), dir, &file.Options{SegmentBytes: 8 << 10})
+	o := file.Options{SegmentBytes: 1 << 20}
+	if packed {
+		o.SegmentBytes = 8 << 10
+	}
+	b, err := file.Open(t.Context(), dir, &o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +110,7 @@ func build(t *testing.T) (dir string) {
 	if _, err := b.SaveSnapshot(t.Context(), backend.Record{Stream: nameOf(3), Version: 2, Payload: []byte("a state")}); err != nil {
 		t.Fatal(err)
 	}
-	if b.Capabilities().Compact {
+	if packed {
 		if _, err := b.Compact(t.Context(), backend.Cut{Floors: []backend.StreamFloor{{Stream: nameOf(3), Floor: 3}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -164,6 +169,9 @@ func places(t *testing.T, dir string, each int) (out []place) {
 			}
 			out = append(out, place{"segment header", name, 33})
 		}
+		if strings.HasSuffix(name, ".span") {
+			out = append(out, place{"table", name, int64(len(b)) - 4096 + 20})
+		}
 		if name == "MANIFEST" || name == "MARK" {
 			out = append(out, place{name, name, 40})
 		}
@@ -208,7 +216,12 @@ func contents(t *testing.T, b *backend.Backend) map[backend.Position]string {
 // TestEachFlippedByteIsNamed flips one bit in each part of a store, and lets the command
 // scan it.
 func TestEachFlippedByteIsNamed(t *testing.T) {
-	whole := build(t)
+	for _, packed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("packed %v", packed), func(t *testing.T) { flipEach(t, build(t, packed), packed) })
+	}
+}
+
+func flipEach(t *testing.T, whole string, packed bool) {
 	if s := scan(t, whole); s.code != 0 {
 		t.Fatalf("a healthy store: exit %d: %s", s.code, s.text)
 	}
@@ -246,12 +259,12 @@ func TestEachFlippedByteIsNamed(t *testing.T) {
 		}
 		_ = os.RemoveAll(dir)
 	}
-	for _, what := range []string{"payload", "record's head", "segment header", "MANIFEST", "MARK"} {
-		if !seen[what] {
+	for _, what := range []string{"payload", "record's head", "segment header", "MANIFEST", "MARK", "group header", "table"} {
+		if !seen[what] && what != map[bool]string{false: "table", true: "group header"}[packed] {
 			t.Errorf("no byte of a %s was flipped", what)
 		}
 	}
-	t.Logf("attack: flipped bytes: %d rounds, %d acknowledged, 0 lost, %d named with exit 2, %d named as a notice, %d quarantined", flips, len(healthy), exits, notices, quarantined)
+	t.Logf("attack: flipped bytes (packed %v): %d rounds, %d acknowledged, 0 lost, %d named with exit 2, %d named as a notice, %d quarantined", packed, flips, len(healthy), exits, notices, quarantined)
 }
 
 // names reports whether the scan has named a place, with some severity at least.
@@ -359,9 +372,10 @@ var harms = map[string]func(dir string, names []string) error{
 // mount that lets nothing be written.
 func TestAScanChangesNothingAndWorksOnAReadOnlyMount(t *testing.T) {
 	needRoot(t)
-	whole := build(t)
+	stores := []string{build(t, true), build(t, false)}
 	scans, damaged := 0, 0
-	for round := range rounds(1, 3, 60) {
+	for round := range rounds(2, 4, 60) {
+		whole := stores[round%2]
 		for what, harm := range harms {
 			dir := filepath.Join(t.TempDir(), "store")
 			if err := copyTree(whole, dir); err != nil {

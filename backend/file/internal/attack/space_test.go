@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +32,8 @@ type full struct {
 	b       *backend.Backend
 	slowest time.Duration
 	refused int // appends answered with ErrNoSpace
+
+	compacted int // compactions that a full disk had room for
 }
 
 // ballast is one of three files that are there to be removed.
@@ -108,7 +112,7 @@ func fillOften(t *testing.T, disk string, weight int) {
 	for round := range rounds {
 		f.o = file.Options{}
 		if round%2 == 0 {
-			f.o.SegmentBytes = 32 << 10
+			f.o.SegmentBytes = 8 << 10 << rand.IntN(3)
 		}
 		for i := range 3 {
 			ballast(t, f.ballast(i), weight)
@@ -128,7 +132,7 @@ func fillOften(t *testing.T, disk string, weight int) {
 		_ = os.Remove(f.stuffing())
 		f.l = new(ledger)
 	}
-	t.Logf("attack: full disk (%s): %d rounds, %d acknowledged, %d lost, %d answered no space, slowest answer %v", filepath.Base(t.Name()), rounds, acked, lost, f.refused, f.slowest.Round(time.Millisecond))
+	t.Logf("attack: full disk (%s): %d rounds, %d acknowledged, %d lost, %d answered no space, %d compactions found room, slowest answer %v", filepath.Base(t.Name()), rounds, acked, lost, f.refused, f.compacted, f.slowest.Round(time.Millisecond))
 }
 
 // round fills the disk, frees some of it, fills it again, and does there what else there
@@ -195,7 +199,8 @@ func (f *full) mendElsewhere() {
 	}
 }
 
-// compact cuts half of the actor system's own streams, which need no snapshot.
+// compact cuts half of the actor system's own streams, which need no snapshot, and deletes
+// another.
 func (f *full) compact() {
 	t, ctx := f.t, f.t.Context()
 	t.Helper()
@@ -206,8 +211,23 @@ func (f *full) compact() {
 		s.begun = floor
 		cut.Floors = append(cut.Floors, backend.StreamFloor{Stream: nameOf(i), Floor: backend.Version(floor)})
 	}
+	i := 2 + rand.IntN(streams-2)
+	s := &f.l.streams[i]
+	if n := uint64(len(s.records)); n > 0 {
+		s.begun, s.deleting = n+1, n+1
+		cut.Floors = append(cut.Floors, backend.StreamFloor{Stream: nameOf(i), Floor: backend.Version(n + 1), Delete: true})
+	}
+	slices.SortFunc(cut.Floors, func(a, b backend.StreamFloor) int { return strings.Compare(a.Stream, b.Stream) })
 	err := f.timed("compact", func() error { _, err := f.b.Compact(ctx, cut); return err })
-	if err != nil && !errors.Is(err, backend.ErrNoSpace) {
+	switch {
+	case err == nil:
+		f.compacted++
+		s.delete(uint64(len(s.records)) + 1)
+		for i := range 2 {
+			s := &f.l.streams[i]
+			s.floor, s.taken = s.begun, s.begun
+		}
+	case !errors.Is(err, backend.ErrNoSpace) || errors.Is(err, backend.ErrPoisoned):
 		t.Errorf("compact on a full disk: %v", err)
 	}
 	f.l.check(t, f.b)
@@ -228,7 +248,7 @@ func (f *full) unclean() {
 	if err != nil && !errors.Is(err, backend.ErrNoSpace) {
 		t.Errorf("open and close on a full disk: %v", err)
 	}
-	c := start(t, plan{Dir: f.dir, Full: true, Large: f.o.SegmentBytes == 0, Ignore: true})
+	c := start(t, plan{Dir: f.dir, Full: true, Large: f.o.SegmentBytes == 0, Ignore: true, Compact: rand.IntN(2) == 0})
 	if m, err := readMessage(c.out); err == nil && m.kind == isReady {
 		time.AfterFunc(10*time.Millisecond, c.kill)
 		c.listen(t, f.l, nil)
@@ -278,7 +298,20 @@ func (f *full) reopen() {
 	f.drop(2)
 	b := open(t, f.dir, &f.o)
 	f.l.check(t, b)
-	f.l.append(t, b, 5)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) { // what is packed may take the room for a moment
+		err := f.l.tryAppend(b, 5, 2)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, backend.ErrNoSpace) || time.Now().After(deadline) {
+			t.Errorf("an append after it all: %v", err)
+			break
+		}
+	}
+	f.l.check(t, b)
+	if _, err := b.Compact(t.Context(), backend.Cut{}); err != nil && !errors.Is(err, backend.ErrNoSpace) { // it may take as much again as there is
+		t.Errorf("compact, with space again: %v", err)
+	}
 	f.l.check(t, b)
 	mustClose(t, b)
 	if f.l.acked <= before {
@@ -294,7 +327,7 @@ func TestAFileSizeLimitIsAFullDisk(t *testing.T) {
 	for round := range rounds {
 		dir := filepath.Join(t.TempDir(), "store")
 		l = new(ledger)
-		c := start(t, plan{Dir: dir, Full: true, Large: true, FileSize: int64(80<<10 + rand.IntN(300<<10))})
+		c := start(t, plan{Dir: dir, Full: true, Large: true, Compact: round%2 == 1, FileSize: int64(80<<10 + rand.IntN(300<<10))})
 		c.ready(t)
 		time.AfterFunc(3*time.Second, c.kill)
 		n := 0

@@ -12,7 +12,7 @@
 // stand in its file exactly once (it is stale), or whose test does not exist, is an
 // error and no catch. The exit code is 1 if any survives, or can't be judged.
 //
-// Where to read next: table.go.
+// Where to read next: table.go, packing.go.
 package main
 
 import (
@@ -63,7 +63,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var chosen []mutant
-	for _, m := range table {
+	for _, m := range slices.Concat(table, packing) {
 		switch {
 		case *short && !m.fast || !match.MatchString(m.name):
 		case m.root && os.Geteuid() != 0:
