@@ -9,11 +9,12 @@ import (
 const (
 	internLeast = 1 << 8
 	internMost  = 1 << 16
+	internSet   = 4 // slots that a string may be in
 )
 
 // interner gives the same string for the same bytes, without an allocation as long
 // as it remembers them: the last one, as records of one stream or type often follow one
-// another, and in each pair of slots the last two that hashed there.
+// another, and in each set of slots the last four that hashed there.
 type interner struct {
 	last   string
 	slots  []string // as many as a power of two
@@ -35,19 +36,25 @@ func (in *interner) look(b []byte) string {
 	if in.slots == nil {
 		in.slots = make([]string, internLeast)
 	}
-	at := hash(b) & uint64(len(in.slots)-1)
-	if s := in.slots[at]; s == string(b) {
-		return s
-	}
-	if s := in.slots[at^1]; s == string(b) {
-		return s
+	set := in.set(b)
+	for _, s := range set {
+		if s == string(b) {
+			return s
+		}
 	}
 	s := string(b)
-	in.slots[at^1], in.slots[at] = in.slots[at], s
-	if in.misses++; in.misses > len(in.slots) && len(in.slots) < internMost {
+	copy(set[1:], set)
+	set[0] = s
+	if in.misses++; in.misses > len(in.slots)/2 && len(in.slots) < internMost {
 		in.grow()
 	}
 	return s
+}
+
+// set returns the slots in which b may be, the last that came first.
+func (in *interner) set(b []byte) []string {
+	at := hash(b) & uint64(len(in.slots)-1) &^ (internSet - 1)
+	return in.slots[at : at+internSet]
 }
 
 func (in *interner) grow() {
@@ -55,8 +62,9 @@ func (in *interner) grow() {
 	in.slots, in.misses = make([]string, 4*len(old)), 0
 	for _, s := range old {
 		if s != "" {
-			at := hash([]byte(s)) & uint64(len(in.slots)-1)
-			in.slots[at^1], in.slots[at] = in.slots[at], s
+			set := in.set([]byte(s))
+			copy(set[1:], set)
+			set[0] = s
 		}
 	}
 }

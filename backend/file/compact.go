@@ -216,7 +216,7 @@ func (s *store) swap(p *packer, lost holes) error {
 		return s.packError(false, p.name(), err)
 	}
 	sp := s.newSpan(p.info)
-	if err := sp.verify(p.ctx, s.codec, nil); err != nil {
+	if err := sp.readsBack(p.ctx, s.codec); err != nil {
 		err = errors.Join(fmt.Errorf("what was packed does not read as it was written: %w", err), sp.close(), s.dir.Remove(sp.name))
 		return s.packError(true, p.name(), err)
 	}

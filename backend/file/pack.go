@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
@@ -21,7 +23,7 @@ import (
 // source is a segment or a span that is being packed.
 type source interface {
 	// next returns what the source holds of the next stream, in the order of names;
-	// nil at the end.
+	// nil at the end. It is valid until next is called again.
 	next() (*part, error)
 	// load reads a record that next has told of.
 	load(at spot, r *backend.Record) error
@@ -60,8 +62,12 @@ type packer struct {
 	skips []byte // the skip lists, to be written behind the frames
 	table *sorted.Writer
 	toc   bytes.Buffer
+	row   []byte      // the line of table that is being made
 	known []knownHead // newest first, for ascending names
 	fresh []freshHead // where each stream stands behind the span
+	heads []byte      // the values of fresh
+	seed  uint32      // of the skip lists
+	one   runWriter   // of the stream that is being written
 	rec   backend.Record
 }
 
@@ -81,13 +87,33 @@ const (
 	packSync   = 8 << 20 // so much is written between syncs, so that none takes long
 )
 
+// packScratch is memory that packing uses again and again, as long as it goes on.
+type packScratch struct {
+	buf     []byte
+	decoder codec.Decoder // of any store
+}
+
+var scratches = sync.Pool{New: func() any { return new(packScratch) }}
+
 // run writes the span that info says to a tmp file, durable but for its name.
 func (p *packer) run() (err error) {
 	tmp := p.name() + tmpSuffix
 	if p.file, err = createNew(p.s.dir, tmp); err != nil {
 		return err
 	}
-	p.off, p.table = headerSize, sorted.NewWriter(&p.toc, lifeSeed(p.s.uuid, p.info.last, p.info.life))
+	p.seed = lifeSeed(p.s.uuid, p.info.last, p.info.life)
+	p.off, p.table = headerSize, sorted.NewWriter(&p.toc, p.seed)
+	scratch := scratches.Get().(*packScratch)
+	p.buf = scratch.buf[:0]
+	defer func() {
+		scratch.buf, p.buf = p.buf, nil
+		scratches.Put(scratch)
+		for _, src := range p.sources {
+			if src, ok := src.(*segmentSource); ok {
+				src.free()
+			}
+		}
+	}()
 	p.lookUp()
 	err = p.streams()
 	if err == nil {
@@ -126,10 +152,11 @@ func (p *packer) streams() error {
 			return err
 		}
 	}
-	for {
+	for n := 0; ; n++ {
 		if err := context.Cause(p.ctx); err != nil {
 			return err
 		}
+		giveWay(n)
 		name, any := "", false
 		for _, pt := range parts {
 			if pt != nil && (!any || pt.name < name) {
@@ -152,6 +179,16 @@ func (p *packer) streams() error {
 	}
 }
 
+// giveWay lets others have the processor, now and then: whoever appends meanwhile waits for
+// it, and nobody for the packing.
+func giveWay(streams int) {
+	if streams%giveWayEach == 0 {
+		runtime.Gosched()
+	}
+}
+
+const giveWayEach = 32 // streams
+
 // stream writes what the sources hold of one stream, and its entry.
 func (p *packer) stream(name string, parts []*part) error {
 	now, prior, err := p.standing(name)
@@ -159,9 +196,10 @@ func (p *packer) stream(name string, parts []*part) error {
 		return err
 	}
 	first := true
-	e := entry{off: p.at(), skip: int64(len(p.skips))}
 	var behind standing
-	w := runWriter{p: p, e: &e, name: name, now: &now, skip: skipList{list: p.skips, start: len(p.skips)}}
+	p.one = runWriter{p: p, name: name, now: now, skip: skipList{list: p.skips, start: len(p.skips)}}
+	w, e := &p.one, &p.one.e
+	e.off, e.skip = p.at(), int64(len(p.skips))
 	for i, pt := range parts {
 		if pt == nil || pt.name != name {
 			continue
@@ -188,10 +226,12 @@ func (p *packer) stream(name string, parts []*part) error {
 	e.standing = behind
 	e.records, e.snapshots = prior.records, prior.snapshots
 	e.size = p.at() - e.off
-	h := e.newest(p.info.last)
-	p.fresh[len(p.fresh)-1].value = h.append(nil)
+	h, from := e.newest(p.info.last), len(p.heads)
+	p.heads = h.append(p.heads)
+	p.fresh[len(p.fresh)-1].value = p.heads[from:len(p.heads):len(p.heads)]
 	p.info.streams++
-	return p.table.Add(name, e.append(nil))
+	p.row = e.append(p.row[:0])
+	return p.table.Add(name, p.row)
 }
 
 // standing returns where a stream stands now, and where it stood behind all spans.
@@ -234,9 +274,9 @@ func (p *packer) at() int64 { return p.off + int64(len(p.buf)) }
 // runWriter writes the records of one stream.
 type runWriter struct {
 	p    *packer
-	e    *entry
+	e    entry
 	name string
-	now  *standing
+	now  standing
 	skip skipList
 }
 
@@ -290,7 +330,7 @@ func (w *runWriter) snapshots(parts []*part) error {
 
 // finish adds the stream's skip list to the others.
 func (w *runWriter) finish() {
-	w.p.skips = w.skip.finish(lifeSeed(w.p.s.uuid, w.p.info.last, w.p.info.life))
+	w.p.skips = w.skip.finish(w.p.seed)
 	if w.e.skips = w.skip.n; w.e.skips == 0 {
 		w.e.skip = 0
 	}
@@ -378,9 +418,13 @@ func (p *packer) finish() error {
 type segmentSource struct {
 	s       *store
 	sg      *segment
+	end     int64 // of its groups
 	names   []string
 	window  window
-	decoder codec.Decoder
+	scratch *packScratch
+	decoder *codec.Decoder
+	stream  stream // the one that next was called for last
+	part    part
 }
 
 // wholeMost is the most of a segment that is read at once, to be packed.
@@ -390,22 +434,33 @@ func (s *store) segmentSource(sg *segment) *segmentSource {
 	s.mu.RLock()
 	names, end := sg.table.names, sg.end
 	s.mu.RUnlock()
-	src := &segmentSource{s: s, sg: sg, names: sg.table.list(names)}
+	src := &segmentSource{s: s, sg: sg, end: end, names: sg.table.list(names), scratch: scratches.Get().(*packScratch)}
+	src.window.buf, src.decoder = src.scratch.buf[:0], &src.scratch.decoder
 	src.decoder.Seed = s.codec
+	src.part.after = func(h standing) standing { return h.after(&src.stream, sg.id) }
 	if sg.file != nil && end <= wholeMost {
 		_ = src.window.read(sg, sg.file, sg.name, 0, int(end), end) // an error shows again when a record is read
 	}
 	return src
 }
 
+// free gives back what the source has borrowed.
+func (src *segmentSource) free() {
+	src.scratch.buf, src.window = src.window.buf, window{}
+	scratches.Put(src.scratch)
+	src.scratch = nil
+}
+
 func (src *segmentSource) next() (*part, error) {
 	if len(src.names) == 0 {
 		return nil, nil
 	}
-	name := src.names[0]
-	src.names = src.names[1:]
-	st := src.s.stream(src.sg, name)
-	p := &part{name: name, after: func(h standing) standing { return h.after(st, src.sg.id) }}
+	p, st := &src.part, &src.stream
+	p.name, src.names = src.names[0], src.names[1:]
+	src.s.mu.RLock()
+	*st = *src.sg.table.streams[p.name]
+	src.s.mu.RUnlock()
+	p.numbered, p.snapshots = p.numbered[:0], p.snapshots[:0]
 	gaps, next := st.gaps, st.first
 	for i, at := range st.numbered {
 		for len(gaps) > 0 && gaps[0].at == i {
@@ -425,7 +480,8 @@ func (src *segmentSource) load(at spot, r *backend.Record) error {
 	if at.off == nowhere {
 		return &backend.CorruptError{File: src.sg.name, Offset: -1, Position: at.position, Version: at.version, Detail: "the record is lost"}
 	}
-	b, err := src.window.bytes(src.sg, at.off, leastRead, leastRead)
+	least := int(min(leastRead, max(src.end-at.off, 0))) // more would not be in a window that holds all
+	b, err := src.window.bytes(src.sg, at.off, least, least)
 	if err == nil {
 		if n, short := codec.Length(b); short == nil && n > len(b) {
 			b, err = src.window.bytes(src.sg, at.off, n, n)
@@ -453,11 +509,15 @@ type spanSource struct {
 	window  window
 	decoder codec.Decoder
 	spots   []spot
+	entry   entry    // of the stream that next was called for last
+	prior   standing // where it stood before
+	part    part
 }
 
 func (s *store) spanSource(sp *span) *spanSource {
 	src := &spanSource{sp: sp, rows: sp.table.Seek("")}
 	src.decoder.Seed = s.codec
+	src.part.prior, src.part.after = &src.prior, func(standing) standing { return src.entry.newest(sp.last) }
 	return src
 }
 
@@ -468,14 +528,13 @@ func (src *spanSource) next() (*part, error) {
 		}
 		return nil, nil
 	}
-	var e entry
-	if err := e.parse(src.rows.Value(), src.sp.frames); err != nil {
+	p, e := &src.part, &src.entry
+	err := e.parse(src.rows.Value(), src.sp.frames)
+	if err != nil {
 		return nil, src.sp.corruptTable(err)
 	}
-	prior := e.standing
-	p := &part{name: string(src.rows.Name()), prior: &prior, after: func(standing) standing { return e.newest(src.sp.last) }}
-	var err error
-	src.spots, err = src.sp.spots(&src.window, &src.decoder, &e, src.spots[:0])
+	p.name, src.prior = string(src.rows.Name()), e.standing
+	src.spots, err = src.sp.spots(&src.window, &src.decoder, e, src.spots[:0])
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,11 @@ type reader struct {
 	places  []place
 	spots   []spot
 	record  backend.Record
-	left    int // records left to yield; -1: no limit
+	left    int    // records left to yield; -1: no limit
+	looked  uint32 // how often ended was asked
+	fetched byte   // see fetch
+	of      string // the stream that behind is of; empty: none
+	behind  standing
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -38,7 +42,7 @@ func (s *store) reader(ctx context.Context, limit int) *reader {
 		r.window, r.heads = window{mu: &s.mu, buf: r.window.buf[:0]}, window{mu: &s.mu, buf: r.heads.buf[:0]}
 		r.decoder.Seed = s.codec
 	}
-	r.s, r.v, r.ctx, r.left = s, s.pin(), ctx, -1
+	r.s, r.v, r.ctx, r.left, r.of = s, s.pin(), ctx, -1, ""
 	if limit > 0 {
 		r.left = limit
 	}
@@ -98,11 +102,19 @@ func (r *reader) hand(q *backend.Query, yield func(backend.Record, error) bool) 
 	return nil
 }
 
+// ended returns the context's error, if it has ended. It does not look each time.
+func (r *reader) ended() error {
+	if r.looked++; r.looked%64 != 0 || r.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(r.ctx)
+}
+
 // load reads the record at p of a segment into r.record, ahead bytes if they must be
 // read anyway.
 func (r *reader) load(sg *segment, p place, ahead int) error {
-	if r.ctx.Err() != nil {
-		return context.Cause(r.ctx)
+	if err := r.ended(); err != nil {
+		return err
 	}
 	if p.off == nowhere {
 		r.record = backend.Record{Position: p.position}

@@ -107,6 +107,7 @@ func (s *store) prepare() (*segment, error) {
 	previous := now.newestID()
 	l := listed{id: s.nextID(), life: newLife()}
 	sg := newSegment(s.uuid, l, nil)
+	sg.table.streams = make(map[string]*stream, s.streamsNow())
 	if err := s.create(sg, previous); err != nil {
 		return nil, err
 	}
@@ -120,6 +121,17 @@ func (s *store) prepare() (*segment, error) {
 	}
 	s.change(func(v *view) { v.segments = append(v.segments, sg) })
 	return sg, nil
+}
+
+// streamsNow is how many streams the newest segment holds: the next will hold about as
+// many, and its table need not grow while a group is published.
+func (s *store) streamsNow() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if n := len(s.view.segments); n > 0 {
+		return len(s.view.segments[n-1].table.streams)
+	}
+	return 0
 }
 
 // relist makes the manifest that f changes durable. The caller holds store.manifests.

@@ -112,6 +112,9 @@ func (s *store) sealFull(ctx context.Context) error {
 		if err := s.mayAppend(); err != nil {
 			return 0, nil // a damaged or poisoned store is left as it is
 		}
+		if !s.worthPacking() {
+			return 0, nil
+		}
 		return s.sealSome(ctx)
 	}
 	for {
@@ -120,6 +123,23 @@ func (s *store) sealFull(ctx context.Context) error {
 		}
 		s.reserve()
 	}
+}
+
+// packLeast is how much must be full before it is packed in the background, unless segments
+// have a size of their own: packing takes some ten syncs, however little there is to pack.
+const packLeast = 4 << 20
+
+// worthPacking reports whether so much is full.
+func (s *store) worthPacking() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	size := int64(0)
+	for _, sg := range s.view.segments {
+		if sg.full {
+			size += sg.end
+		}
+	}
+	return size >= packLeast || s.opts.SegmentBytes > 0
 }
 
 // sealSome packs full segments from the oldest on, as many as make one span. The caller
@@ -216,7 +236,7 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 		return s.packError(false, p.name(), err)
 	}
 	sp := s.newSpan(p.info)
-	if err := sp.verify(p.ctx, s.codec, nil); err != nil {
+	if err := sp.readsBack(p.ctx, s.codec); err != nil {
 		err = errors.Join(fmt.Errorf("what was packed does not read as it was written: %w", err), sp.close(), s.dir.Remove(sp.name), s.dir.Remove(made.name))
 		return s.packError(true, p.name(), err)
 	}
@@ -345,6 +365,7 @@ func (s *store) writeHeads(generation uint64, rows []rowSource) (size int64, str
 	for _, r := range rows {
 		r.advance()
 	}
+	var names texts
 	for err == nil {
 		var least rowSource
 		for _, r := range rows {
@@ -355,7 +376,9 @@ func (s *store) writeHeads(generation uint64, rows []rowSource) (size int64, str
 		if least == nil {
 			break
 		}
-		name := string(least.name())
+		names.reserve(len(least.name()))
+		names.Write(least.name())
+		name := names.last(len(least.name()))
 		err = w.Add(name, least.value())
 		for _, r := range rows {
 			if r.ok() && string(r.name()) == name {
@@ -394,11 +417,17 @@ type rowSource interface {
 type freshRows struct {
 	rows []freshHead
 	at   int
+	now  []byte // the name
 }
 
-func (r *freshRows) advance()      { r.at++ }
+func (r *freshRows) advance() {
+	if r.at++; r.ok() {
+		r.now = append(r.now[:0], r.rows[r.at-1].name...)
+	}
+}
+
 func (r *freshRows) ok() bool      { return r.at <= len(r.rows) }
-func (r *freshRows) name() []byte  { return []byte(r.rows[r.at-1].name) }
+func (r *freshRows) name() []byte  { return r.now }
 func (r *freshRows) value() []byte { return r.rows[r.at-1].value }
 func (r *freshRows) err() error    { return nil }
 

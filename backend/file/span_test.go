@@ -46,8 +46,16 @@ func seals(t testing.TB, s *store) {
 	if _, err := s.fill(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.sealFull(context.Background()); err != nil {
-		t.Fatal(err)
+	s.reshape.Lock()
+	defer s.reshape.Unlock()
+	for {
+		n, err := s.sealSome(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
 	}
 }
 

@@ -43,9 +43,11 @@ func (r *reader) pieces(name string, from backend.Version) (list []piece, err er
 		}
 	}
 	if from < least && len(r.v.spans) > 0 {
-		h, err := r.v.standing(name)
-		if err != nil {
-			return nil, err
+		h := r.behind
+		if r.of != name {
+			if h, err = r.v.standing(name); err != nil {
+				return nil, err
+			}
 		}
 		for id := h.records; id > 0 && from < least; {
 			sp, e, err := r.v.holding(id, name)
@@ -103,7 +105,26 @@ func (r *reader) reach(name string, from backend.Version) (h standing, last back
 			break
 		}
 	}
-	return r.s.standing(r.v, name)
+	return r.standing(name)
+}
+
+// standing is store.standing, and keeps what the spans say of it.
+func (r *reader) standing(name string) (h standing, last backend.Position, err error) {
+	if h, err = r.v.standing(name); err != nil {
+		return h, 0, err
+	}
+	if r.of, r.behind = name, h; h != (standing{}) {
+		last = r.v.packed()
+	}
+	r.s.mu.RLock()
+	defer r.s.mu.RUnlock()
+	for _, sg := range r.v.segments {
+		if st := sg.table.streams[name]; st != nil {
+			h = h.after(st, sg.id)
+			last = max(last, st.last)
+		}
+	}
+	return h, last, nil
 }
 
 // unsureBegin returns a hole that may hold records below a stream's first known one.
@@ -230,18 +251,15 @@ func (r *reader) spanVersions(q *backend.Query, p *piece, from, to backend.Versi
 	off, at := sp.skipTo(e, from)
 	end, next := e.off+e.size, from
 	for ; at <= to; at++ {
-		if r.ctx.Err() != nil {
-			return next, context.Cause(r.ctx)
+		if err := r.ended(); err != nil {
+			return next, err
 		}
-		_, head, n, err := sp.hop(&r.window, off, end, int(min(end-off, readSize)))
+		b, head, err := sp.frame(&r.window, off, end, int(min(end-off, readSize)))
 		if err != nil { // a length that is not right: look at each record
 			return r.sparseVersions(q, p, next, to, yield)
 		}
 		if at >= from {
-			b, err := sp.bytes(&r.window, off, n, int(min(end-off, readSize)))
-			if err == nil {
-				err = sp.decode(b, head, &r.decoder, &r.record)
-			}
+			err := sp.decode(b, head, &r.decoder, &r.record)
 			if err != nil || r.record.Stream != q.Stream || r.record.Version != at {
 				return r.sparseVersions(q, p, next, to, yield)
 			}
@@ -250,7 +268,7 @@ func (r *reader) spanVersions(q *backend.Query, p *piece, from, to backend.Versi
 			}
 			next = at + 1
 		}
-		off += int64(n)
+		off += int64(len(b))
 	}
 	return next, nil
 }
@@ -371,8 +389,8 @@ func (r *reader) spanVersionsDown(q *backend.Query, p *piece, from, to backend.V
 		if at.version < next {
 			break
 		}
-		if r.ctx.Err() != nil {
-			return context.Cause(r.ctx)
+		if err := r.ended(); err != nil {
+			return err
 		}
 		err := sp.load(&r.window, &r.decoder, at.off, leastRead, &r.record)
 		if err == nil && (r.record.Stream != q.Stream || r.record.Version != next) {

@@ -350,6 +350,9 @@ func (sp *span) resync(w *window, d *codec.Decoder, off, end int64, name string)
 // the header, each record, the order of streams and versions, the table, the skip lists.
 // With report it goes on, without it returns the first finding as an error.
 func (sp *span) verify(ctx context.Context, seed codec.Seed, report func(backend.Anomaly)) error {
+	if sp.sound(ctx, seed) {
+		return nil
+	}
 	c := &check{sp: sp, report: report}
 	size, err := sp.fileSize()
 	if err != nil {
@@ -362,6 +365,9 @@ func (sp *span) verify(ctx context.Context, seed codec.Seed, report func(backend
 	}
 	c.header()
 	c.records(ctx, seed)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
 	return c.first
 }
 

@@ -25,6 +25,10 @@ type table struct {
 	records int64
 	end     logStart // what stands before the group that follows the last
 
+	fresh  []stream // room for more: taken from the front
+	room   []place  // … for the first places of streams
+	copies texts    // … for names
+
 	since int  // bytes of log since the last waypoint
 	split bool // the next group needs a waypoint of its own
 
@@ -157,12 +161,49 @@ func (t *table) cut(f *backend.StreamFloor, p backend.Position) {
 func (t *table) stream(name string) *stream {
 	st := t.streams[name]
 	if st == nil {
-		st = &stream{name: strings.Clone(name)}
+		st = t.add(name)
 		t.streams[st.name] = st
 		t.names = append(t.names, st.name)
 	}
 	return st
 }
+
+// Streams, their names and their first places are allocated so many, or so many bytes, at
+// a time.
+const (
+	streamsAtOnce = 64
+	placesFirst   = 2
+	textBytes     = 4 << 10
+)
+
+// add returns a new stream.
+func (t *table) add(name string) *stream {
+	if len(t.fresh) == 0 {
+		t.fresh, t.room = make([]stream, streamsAtOnce), make([]place, streamsAtOnce*placesFirst)
+	}
+	st := &t.fresh[0]
+	st.numbered = t.room[:0:placesFirst]
+	t.fresh, t.room = t.fresh[1:], t.room[placesFirst:]
+	t.copies.reserve(len(name))
+	t.copies.WriteString(name)
+	st.name = t.copies.last(len(name))
+	return st
+}
+
+// texts makes strings, many in one piece of memory.
+type texts struct{ strings.Builder }
+
+// reserve sees to it that the next n bytes are in one piece. Strings made before live on in
+// the old one.
+func (t *texts) reserve(n int) {
+	if t.Cap()-t.Len() < n {
+		t.Builder = strings.Builder{}
+		t.Grow(max(textBytes, n))
+	}
+}
+
+// last returns the n bytes that were written last.
+func (t *texts) last(n int) string { return t.String()[t.Len()-n:] }
 
 // insertSnapshot puts s in its place. Slices that readers hold are not changed.
 func insertSnapshot(list []snapshot, s snapshot) []snapshot {

@@ -3,6 +3,7 @@ package file
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,7 @@ func (u *unfolds) get(ctx context.Context, s *store, sp *span) (*unfolded, error
 		if f.sp == sp {
 			u.kept = append(append(u.kept[:i:i], u.kept[i+1:]...), f)
 			f.users++
+			u.timer.Reset(unfoldsIdle)
 			return f, nil
 		}
 	}
@@ -124,13 +126,10 @@ func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
 	}
 	f.sp, f.lost = sp, nil
 	f.forget()
+	if sound, err := f.hop(); sound || err != nil {
+		return err
+	}
 	w := window{of: sp, off: 0, buf: f.bytes}
-	if _, err := sp.ReadAt(f.bytes, 0); err != nil {
-		return unreadable(sp.name, 0, err)
-	}
-	if f.hop(&w) {
-		return nil
-	}
 	f.forget() // something is damaged: look at each record
 	lost, err := sp.survey(ctx, s.codec, &w, func(at frame, r *backend.Record) {
 		begin := at.off + int64(at.head)
@@ -218,18 +217,50 @@ func (f *unfolded) below(p, from backend.Position) (at backend.Position, off uin
 	return 0, 0
 }
 
-// hop steps from frame to frame. It returns false if that does not come out right.
-func (f *unfolded) hop(w *window) bool {
-	n, places := uint64(0), uint32(0)
-	for off := int64(headerSize); off < f.sp.frames; n++ {
-		rel, head, size, err := f.sp.hop(w, off, f.sp.frames, 0)
-		if err != nil || !f.put(rel, uint32(off)+uint32(head)) {
-			return false
+// hop reads the span and steps from frame to frame, behind the reading: the bytes are
+// still near then. It returns false if that does not come out right.
+func (f *unfolded) hop() (sound bool, err error) {
+	const ahead = binary.MaxVarintLen64 + 6 // what it takes to step over a frame
+	n, places, b, have, sound := uint64(0), uint32(0), f.bytes, 0, true
+	for off := headerSize; have < len(b); {
+		part := b[have:min(have+readSize, len(b))]
+		if _, err := f.sp.ReadAt(part, int64(have)); err != nil {
+			return false, unreadable(f.sp.name, int64(have), err)
 		}
-		places = placesCRC(places, rel)
-		off += int64(size)
+		have += len(part)
+		for sound && (off+ahead <= have || have == len(b) && off < have) {
+			rel, head := binary.Uvarint(b[off:have])
+			if sound = head > 0 && rel <= uint64(f.sp.to-f.sp.from) && f.put(rel, uint32(off+head)); !sound {
+				break
+			}
+			size, err := codec.Length(b[off+head : have])
+			places = placesCRC(places, rel)
+			sound = err == nil && size <= len(b)-off-head
+			off += head + size
+			n++
+		}
 	}
-	return n == f.sp.records && places == f.sp.places && f.sort()
+	return sound && n == f.sp.records && places == f.sp.places && f.sort(), nil
+}
+
+// So many records are brought in at once, and so many bytes of each.
+const (
+	fetchOnce  = 16
+	fetchBytes = 320
+)
+
+// fetch has the processor bring in the records of the next positions, i being the first's
+// place in order. They lie all over the span, and memory answers late, but to many at a
+// time.
+func (r *reader) fetch(f *unfolded, i int) {
+	var sum byte
+	b, last := f.bytes, len(f.bytes)-1
+	for _, off := range f.order[min(i, len(f.order)):min(i+fetchOnce, len(f.order))] {
+		for at := int(off); at < int(off)+fetchBytes; at += 64 {
+			sum += b[min(at, last)]
+		}
+	}
+	r.fetched = sum
 }
 
 // logSpan reads a span, in position order.
@@ -241,7 +272,10 @@ func (r *reader) logSpan(sp *span, q *backend.Query, next *uint64, yield func(ba
 	defer r.s.unfolds.put(f)
 	to := min(sp.to, backend.Position(q.To))
 	at, off := f.above(max(sp.from, backend.Position(q.From)), to)
-	for ; off != 0; at, off = f.above(at+1, to) {
+	for n := 0; off != 0; at, off = f.above(at+1, to) {
+		if n++; n%fetchOnce == 1 {
+			r.fetch(f, int(at-sp.from))
+		}
 		if err := f.lostBetween(backend.Position(*next), at); err != nil {
 			return err
 		}
@@ -297,8 +331,8 @@ func (f *unfolded) lostBetween(from, to backend.Position) error {
 
 // frame reads the record at a position, whose envelope is at off, into r.record.
 func (r *reader) frame(f *unfolded, p backend.Position, off int64) error {
-	if r.ctx.Err() != nil {
-		return context.Cause(r.ctx)
+	if err := r.ended(); err != nil {
+		return err
 	}
 	if _, err := r.decoder.Decode(f.bytes[off:], p, f.sp.base, &r.record); err != nil {
 		return corruptRecord(f.sp.name, off, 0, &r.record, err)

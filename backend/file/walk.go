@@ -217,7 +217,7 @@ func (w *walker) examine(g *group, b []byte) (sound bool) {
 		if f.err != nil && f.stream == "" && i < len(w.extents) && g.kind == kindRecords {
 			w.mendRecord(b, g, &f)
 		}
-		if f.err != nil && e.at != next { // the table may be what is wrong
+		if f.err != nil { // the table may be what is wrong
 			if own := w.decode(b, g, extent{at: next, position: e.position}); own.err == nil {
 				f = own
 			}
