@@ -321,7 +321,7 @@ func (sc *scan) files() (marks, error) {
 		case errors.Is(err, fs.ErrNotExist) && name == copyName && s.listed.Load().format < 2: // older stores have none
 		case errors.Is(err, fs.ErrNotExist):
 			severity := backend.Warning
-			if name == copyName { // a crash while the store was created, too
+			if name == copyName && s.listed.Load().generation == 1 { // a crash while the store was created leaves that
 				severity = backend.Notice
 			}
 			sc.report(backend.Anomaly{Code: backend.MissingFile, Severity: severity, File: name, Offset: -1, Detail: "it has gone; recover makes it again"})
