@@ -129,13 +129,14 @@ const leastRecord = 16
 // that may have been given are never given again.
 func (rc *recovery) bound() holes {
 	list := slices.Clone(rc.walk.holes)
+	_, total := rc.s.weigh()
 	for i := range list {
 		h := &list[i]
 		h.marked = true
 		if h.to == unbounded {
 			h.to = max(h.from, rc.walk.pos)
-			for _, sg := range rc.walk.segments { // bytes that are there no more counted too
-				h.to += backend.Position(max(sg.laid-sg.end, rc.s.opts.SegmentBytes, DefaultMaxSegmentBytes)) / leastRecord
+			for _, sg := range rc.walk.segments { // what a segment may have held that is there no more counts too
+				h.to += backend.Position(max(sg.laid-sg.end, rc.s.capacityAt(total))) / leastRecord
 			}
 		}
 		if h.stream != "" {

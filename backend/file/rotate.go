@@ -53,11 +53,14 @@ func (s *store) rotate(next *segment) {
 }
 
 // capacity is where a segment that begins now will be full.
-func (s *store) capacity() int64 {
+func (s *store) capacity() int64 { return s.capacityAt(s.writer.bytes) }
+
+// capacityAt is capacity for a store of so many bytes.
+func (s *store) capacityAt(bytes int64) int64 {
 	if s.opts.SegmentBytes > 0 {
 		return s.opts.SegmentBytes
 	}
-	return min(max(s.writer.bytes/16, DefaultMinSegmentBytes), DefaultMaxSegmentBytes)
+	return min(max(bytes/16, DefaultMinSegmentBytes), DefaultMaxSegmentBytes)
 }
 
 // prepareEarly begins to prepare the next segment once the active one is filled to
