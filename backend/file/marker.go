@@ -64,6 +64,24 @@ func (m *marker) stop() {
 	}
 }
 
+// pauseMarking ends the marker's goroutine, so that nobody else writes marks, and returns
+// what begins it again unless somebody has.
+func (s *store) pauseMarking() (goOn func()) {
+	m := &s.marker
+	if m.quit == nil {
+		return func() {}
+	}
+	m.stop()
+	return func() {
+		if m.quit != nil {
+			return
+		}
+		m.awake.Store(false)
+		s.startMarker()
+		m.kick()
+	}
+}
+
 // keepMarking writes marks until the store is idle and marked. It returns false if it
 // is to end.
 func (s *store) keepMarking() bool {

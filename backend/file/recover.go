@@ -92,6 +92,7 @@ func saveName(t torn, sum uint32) string {
 func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
 	s.sealer.stop(0)
 	s.preparer.wait.Wait()
+	defer s.pauseMarking()()
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
 	rc := &recovery{s: s, ctx: ctx, to: s.dir, folder: quarantineDir, v: s.pin()}
