@@ -98,7 +98,7 @@ var packing = []mutant{
 		old: "sg, off, err := s.write(&g, b)\n\tif err != nil {\n\t\treturn 0, err\n\t}\n", new: "sg, off, err := w.active, int64(0), error(nil)\n\tif err == nil {\n\t\ts.mu.Lock()\n\t\tfor i := range floors[:n] {\n\t\t\tsg.table.cut(&floors[i], last)\n\t\t}\n\t\ts.mu.Unlock()\n\t\t_, _ = off, b\n\t\treturn n, nil\n\t}\n",
 		pkg: inAttack, test: "TestACutThatWasSeenStays", root: true},
 	{name: "spans with something below a floor are not found", promise: "P12", file: "backend/file/compact.go",
-		old: "dirty[sp.last] = true", new: "_ = sp.last",
+		old: "dirty[v.spans[i].last] = true", new: "_ = e",
 		pkg: inAttack, test: "TestACompactionTakesWhatIsBelowTheCut", fast: true},
 	{name: "the span that was packed again goes below its readers", promise: "P12", file: "backend/file/compact.go",
 		old: "\t\told.use.dead.Store(true)\n", new: "\t\told.use.dead.Store(true)\n\t\t_ = errors.Join(old.close(), s.dir.Remove(old.name))\n",
