@@ -127,7 +127,7 @@ func (s *store) sealFull(ctx context.Context) error {
 
 // packLeast is how much must be full before it is packed in the background, unless segments
 // have a size of their own: packing takes some ten syncs, however little there is to pack.
-const packLeast = 4 << 20
+const packLeast = 32 << 20
 
 // worthPacking reports whether so much is full.
 func (s *store) worthPacking() bool {
