@@ -29,6 +29,7 @@
 //	heads.go                       where streams stand behind the newest span
 //	pack.go seal.go compact.go     making spans, of segments and of spans
 //	read.go stream.go unfold.go    reading the log, a stream, and a span by position
+//	snapshots.go list.go           reading snapshots; listing streams, and where each stands
 //	scan.go scanstreams.go         checking all of it
 //	survey.go                      checking, and what can be read of a damaged span
 //	recover.go quarantine.go       what is done about damage

@@ -1,7 +1,6 @@
 package file
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -30,19 +29,10 @@ func (sc *scan) streams(v *view) error {
 		if err := context.Cause(sc.ctx); n%256 == 0 && err != nil {
 			return err
 		}
-		var least []byte
-		for _, it := range its {
-			if it.more && (least == nil || bytes.Compare(it.name(), least) < 0) {
-				least = it.name()
-			}
-			if it.err() != nil {
-				return nil // reported
-			}
-		}
-		if least == nil {
+		name, any, err := leastName(v, its)
+		if !any || err != nil { // an error is reported
 			return nil
 		}
-		name := string(least)
 		sc.stream(v, name, its, heads)
 		for _, it := range its {
 			if it.more && string(it.name()) == name {

@@ -49,7 +49,7 @@ func manifest(t *testing.T, dir string) (store []byte, list []segment) {
 		}
 	}
 	if len(store) != 16 || len(list) == 0 {
-		t.Skipf("SKIPPED: this MANIFEST lists no segments in the way of format 1: %s", text)
+		t.Fatalf("this MANIFEST lists no segments: %s", text)
 	}
 	return store, list
 }
@@ -241,7 +241,7 @@ func TestBytesInTwoPlacesAboveTheEndAreDamage(t *testing.T) {
 		mustBeRefused(t, dir, backend.ErrCorrupt)
 		return
 	}
-	t.Skip("SKIPPED: no store had a prepared segment")
+	t.Error("no store had a prepared segment")
 }
 
 func copied(t *testing.T, dir string) string {
