@@ -129,6 +129,8 @@ type fields struct {
 	name, typ, id                       []byte
 	version, schema, epoch, time, place uint64
 	meta                                int
+	body                                int // where the length field ends
+	timeAt, timeEnd                     int // the time field
 	end                                 int // of the head
 }
 
@@ -141,12 +143,15 @@ func (f *fields) head(src []byte) bool {
 	f.kind = backend.Kind(src[0] & kindBits)
 	c := cursor{src: src, at: 1}
 	c.uvarint(MaxLength)
+	f.body = c.at
 	f.name = c.bytes(backend.MaxStreamBytes)
 	f.version = c.uvarint(math.MaxUint64)
 	f.typ = c.bytes(backend.MaxTypeBytes)
 	f.schema = c.uvarint(math.MaxUint32)
 	f.epoch = c.uvarint(math.MaxUint64)
+	f.timeAt = c.at
 	f.time = c.uvarint(math.MaxUint64)
+	f.timeEnd = c.at
 	f.place = c.uvarint(math.MaxUint32)
 	if src[0]&withID != 0 {
 		f.id = c.take(16)

@@ -119,3 +119,47 @@ func BenchmarkReplay(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPack packs what 64 writers would leave: single events over 10,000 streams.
+func BenchmarkPack(b *testing.B) {
+	ctx := context.Background()
+	dir, err := disk.OpenDir(b.TempDir(), true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, opened := openInside(b, dir, &Options{keepLog: true})
+	const records, group = 100_000, 50
+	payload := make([]byte, 256)
+	for i := 0; i < records; i += group {
+		batches := make([]backend.Batch, group)
+		for j := range batches {
+			batches[j] = backend.Batch{Stream: fmt.Sprintf("account/%d", (i+j)*7919%10_000), Expected: backend.Any, Records: []backend.Record{{Type: "deposited", Payload: payload}}}
+		}
+		if _, err := opened.AppendAll(ctx, batches); err != nil {
+			b.Fatal(err)
+		}
+	}
+	v := s.pin()
+	defer s.unpin(v)
+	b.ReportAllocs()
+	for b.Loop() {
+		p := s.packSegments(ctx, v, len(v.segments))
+		if err := p.run(); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.dir.Rename(p.name()+tmpSuffix, p.name()); err != nil {
+			b.Fatal(err)
+		}
+		sp := s.newSpan(p.info)
+		if err := sp.readsBack(ctx, s.codec); err != nil {
+			b.Fatal(err)
+		}
+		if err := sp.close(); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.dir.Remove(sp.name); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/records, "ns/record")
+}

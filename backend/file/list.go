@@ -103,9 +103,9 @@ func (s *store) namesOf(ctx context.Context, v *view, heads []*heads, from strin
 	var lists [][]string
 	for _, sg := range v.segments {
 		s.mu.RLock()
-		names := sg.table.names
+		streams := sg.table.order
 		s.mu.RUnlock()
-		list := sg.table.list(names)
+		list := sg.table.list(streams)
 		at, _ := slices.BinarySearch(list, from)
 		lists = append(lists, list[at:])
 	}

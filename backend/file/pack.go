@@ -20,13 +20,14 @@ import (
 // way in which stored records move: when a segment is full, when a store is compacted,
 // and when damage is put aside.
 
-// source is a segment or a span that is being packed.
+// source is what is being packed: a piece of the log, or a span.
 type source interface {
 	// next returns what the source holds of the next stream, in the order of names;
 	// nil at the end. It is valid until next is called again.
 	next() (*part, error)
-	// load reads a record that next has told of.
-	load(at spot, r *backend.Record) error
+	// load reads a record that next has told of, and returns what its time is counted from.
+	// Of one that can't be read the error is a *backend.CorruptError.
+	load(at spot, raw *codec.Raw) (base int64, err error)
 }
 
 // part is what a source holds of one stream.
@@ -44,6 +45,7 @@ type spot struct {
 	version backend.Version
 	off     int64 // place.off, without its bounds
 	n       int   // how many bytes it takes; 0: not known
+	segment int   // which of several it is in
 }
 
 // packer writes one span.
@@ -68,7 +70,9 @@ type packer struct {
 	heads []byte      // the values of fresh
 	seed  uint32      // of the skip lists
 	one   runWriter   // of the stream that is being written
-	rec   backend.Record
+	raw   codec.Raw   // the record that is being moved
+	// raising are the segments that may raise some stream's floor.
+	raising []*segment
 }
 
 type knownHead struct {
@@ -90,6 +94,7 @@ const (
 // packScratch is memory that packing uses again and again, as long as it goes on.
 type packScratch struct {
 	buf     []byte
+	spots   []spot
 	decoder codec.Decoder // of any store
 }
 
@@ -109,7 +114,7 @@ func (p *packer) run() (err error) {
 		scratch.buf, p.buf = p.buf, nil
 		scratches.Put(scratch)
 		for _, src := range p.sources {
-			if src, ok := src.(*segmentSource); ok {
+			if src, ok := src.(*logSource); ok {
 				src.free()
 			}
 		}
@@ -127,6 +132,13 @@ func (p *packer) run() (err error) {
 
 // lookUp gets ready to look up where streams stand.
 func (p *packer) lookUp() {
+	p.s.mu.RLock()
+	for _, sg := range p.view.segments {
+		if sg.table.raises {
+			p.raising = append(p.raising, sg)
+		}
+	}
+	p.s.mu.RUnlock()
 	for _, h := range p.view.heads {
 		if t, err := h.open(); err == nil {
 			p.known = append(p.known, knownHead{h, t.NewCursor()})
@@ -234,7 +246,8 @@ func (p *packer) stream(name string, parts []*part) error {
 	return p.table.Add(name, p.row)
 }
 
-// standing returns where a stream stands now, and where it stood behind all spans.
+// standing returns where a stream stands now, as far as what is gone depends on it, and
+// where it stood behind all spans.
 func (p *packer) standing(name string) (now, packed standing, err error) {
 	for _, k := range p.known {
 		var room [96]byte
@@ -258,8 +271,15 @@ func (p *packer) standing(name string) (now, packed standing, err error) {
 		}
 	}
 	now = packed
+	if len(p.raising) == 0 {
+		return now, packed, nil
+	}
 	p.s.mu.RLock()
 	defer p.s.mu.RUnlock()
+	raises := func(sg *segment) bool { st := sg.table.streams[name]; return st != nil && st.raises() }
+	if !slices.ContainsFunc(p.raising, raises) {
+		return now, packed, nil
+	}
 	for _, sg := range p.view.segments {
 		if st := sg.table.streams[name]; st != nil {
 			now = now.after(st, sg.id)
@@ -282,27 +302,29 @@ type runWriter struct {
 
 // put writes a record, unless it is below the cut.
 func (w *runWriter) put(src source, at spot) error {
-	p, r := w.p, &w.p.rec
-	if err := src.load(at, r); err != nil {
+	p, raw := w.p, &w.p.raw
+	base, err := src.load(at, raw)
+	if err != nil {
 		if p.lost == nil {
 			return err
 		}
 		return p.lost(w.name, at, err)
 	}
-	if w.now.gone(r.Kind, r.Version, r.Position) {
+	kind, version := raw.Kind(), raw.Version()
+	if w.now.gone(kind, version, at.position) {
 		return nil
 	}
 	off := p.at() - w.e.off
-	if r.Kind == backend.Snapshot {
+	if kind == backend.Snapshot {
 		w.e.snaps++
 	} else {
 		if w.e.count == 0 {
-			w.e.first = r.Version
+			w.e.first = version
 		}
 		w.e.count++
-		w.skip.add(r.Version, off, w.e.count)
+		w.skip.add(version, off, w.e.count)
 	}
-	return p.put(r)
+	return p.put(at.position, base)
 }
 
 // snapshots writes the snapshots of all parts, in their order.
@@ -363,12 +385,12 @@ func (l *skipList) finish(seed uint32) []byte {
 	return binary.LittleEndian.AppendUint32(l.list, crc32.Update(seed, castagnoli, l.list[l.start:]))
 }
 
-// put writes a frame.
-func (p *packer) put(r *backend.Record) error {
-	rel := uint64(r.Position - p.info.from)
+// put writes a frame: of the record in p.raw, whose time is counted from base.
+func (p *packer) put(at backend.Position, base int64) error {
+	rel := uint64(at - p.info.from)
 	p.info.places = placesCRC(p.info.places, rel)
 	p.buf = binary.AppendUvarint(p.buf, rel)
-	p.buf = codec.Append(p.buf, r, p.s.codec, p.info.base)
+	p.buf = p.raw.Append(p.buf, p.s.codec, at, base, p.info.base)
 	p.info.records++
 	if len(p.buf) >= packBuffer {
 		return p.flush()
@@ -414,94 +436,6 @@ func (p *packer) finish() error {
 	return p.file.Sync()
 }
 
-// segmentSource packs a segment, in the order of its streams' names.
-type segmentSource struct {
-	s       *store
-	sg      *segment
-	end     int64 // of its groups
-	names   []string
-	window  window
-	scratch *packScratch
-	decoder *codec.Decoder
-	stream  stream // the one that next was called for last
-	part    part
-}
-
-// wholeMost is the most of a segment that is read at once, to be packed.
-const wholeMost = 64 << 20
-
-func (s *store) segmentSource(sg *segment) *segmentSource {
-	s.mu.RLock()
-	names, end := sg.table.names, sg.end
-	s.mu.RUnlock()
-	src := &segmentSource{s: s, sg: sg, end: end, names: sg.table.list(names), scratch: scratches.Get().(*packScratch)}
-	src.window.buf, src.decoder = src.scratch.buf[:0], &src.scratch.decoder
-	src.decoder.Seed = s.codec
-	src.part.after = func(h standing) standing { return h.after(&src.stream, sg.id) }
-	if sg.file != nil && end <= wholeMost {
-		_ = src.window.read(sg, sg.file, sg.name, 0, int(end), end) // an error shows again when a record is read
-	}
-	return src
-}
-
-// free gives back what the source has borrowed.
-func (src *segmentSource) free() {
-	src.scratch.buf, src.window = src.window.buf, window{}
-	scratches.Put(src.scratch)
-	src.scratch = nil
-}
-
-func (src *segmentSource) next() (*part, error) {
-	if len(src.names) == 0 {
-		return nil, nil
-	}
-	p, st := &src.part, &src.stream
-	p.name, src.names = src.names[0], src.names[1:]
-	src.s.mu.RLock()
-	*st = *src.sg.table.streams[p.name]
-	src.s.mu.RUnlock()
-	p.numbered, p.snapshots = p.numbered[:0], p.snapshots[:0]
-	gaps, next := st.gaps, st.first
-	for i, at := range st.numbered {
-		for len(gaps) > 0 && gaps[0].at == i {
-			next, gaps = gaps[0].first+gaps[0].n, gaps[1:]
-		}
-		p.numbered = append(p.numbered, spot{place: at, version: next, off: int64(at.off)})
-		next++
-	}
-	for _, sn := range st.snapshots {
-		p.snapshots = append(p.snapshots, spot{place: sn.place, version: sn.version, off: int64(sn.off)})
-	}
-	return p, nil
-}
-
-func (src *segmentSource) load(at spot, r *backend.Record) error {
-	r.Position, r.Version = at.position, at.version
-	if at.off == nowhere {
-		return &backend.CorruptError{File: src.sg.name, Offset: -1, Position: at.position, Version: at.version, Detail: "the record is lost"}
-	}
-	least := int(min(leastRead, max(src.end-at.off, 0))) // more would not be in a window that holds all
-	b, err := src.window.bytes(src.sg, at.off, least, least)
-	if err == nil {
-		if n, short := codec.Length(b); short == nil && n > len(b) {
-			b, err = src.window.bytes(src.sg, at.off, n, n)
-		}
-	}
-	if err == nil {
-		_, err = src.decoder.Decode(b, at.position, at.base, r)
-	}
-	if b := src.sg.mended[at.off]; err != nil && b != nil {
-		_, err = src.decoder.Decode(b, at.position, at.base, r)
-	}
-	if err == nil && r.Version != at.version {
-		err = fmt.Errorf("%w: another record stands in its place", backend.ErrCorrupt)
-	}
-	if err != nil {
-		return corruptRecord(src.sg.name, at.off, 0, r, err)
-	}
-	return nil
-}
-
 // spanSource packs a span again.
 type spanSource struct {
 	sp      *span
@@ -542,6 +476,16 @@ func (src *spanSource) next() (*part, error) {
 	return p, nil
 }
 
-func (src *spanSource) load(at spot, r *backend.Record) error {
-	return src.sp.load(&src.window, &src.decoder, at.off, packBuffer, r)
+func (src *spanSource) load(at spot, raw *codec.Raw) (base int64, err error) {
+	sp := src.sp
+	b, head, err := sp.frame(&src.window, at.off, sp.frames, packBuffer)
+	if err == nil {
+		err = raw.Read(b[head:], src.decoder.Seed, at.position)
+	}
+	if err != nil {
+		r := backend.Record{Position: at.position}
+		_, _ = src.decoder.Head(b[head:], at.position, sp.base, &r) // as much as can be told of it
+		return 0, corruptRecord(sp.name, at.off, int64(len(b)), &r, err)
+	}
+	return sp.base, nil
 }

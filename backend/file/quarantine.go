@@ -507,16 +507,18 @@ func (src *surveySource) next() (*part, error) {
 
 // load reads the record whose envelope is at a spot: what stands before it may be wrong,
 // and so may be one byte of its head.
-func (src *surveySource) load(at spot, r *backend.Record) error {
+func (src *surveySource) load(at spot, raw *codec.Raw) (base int64, err error) {
 	b, err := src.sp.bytes(&src.window, at.off, at.n, at.n)
 	if err == nil {
-		_, err = src.decoder.Decode(b, at.position, src.sp.base, r)
+		err = raw.Read(b, src.decoder.Seed, at.position)
 	}
 	if fixed := append([]byte{}, b...); err != nil && src.decoder.Mend(fixed, at.position) {
-		_, err = src.decoder.Decode(fixed, at.position, src.sp.base, r)
+		err = raw.Read(fixed, src.decoder.Seed, at.position)
 	}
 	if err != nil {
-		return corruptRecord(src.sp.name, at.off, 0, r, err)
+		r := backend.Record{Position: at.position}
+		_, _ = src.decoder.Head(b, at.position, src.sp.base, &r) // as much as can be told of it
+		return 0, corruptRecord(src.sp.name, at.off, 0, &r, err)
 	}
-	return nil
+	return src.sp.base, nil
 }

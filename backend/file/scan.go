@@ -505,11 +505,11 @@ func (sc *scan) verify(ctx context.Context, v *view) *verifying {
 // in use.
 func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
 	for i, sg := range walked {
-		for _, name := range sg.table.names {
+		for _, was := range sg.table.order {
 			if sc.stopped {
 				return
 			}
-			was, st := sg.table.streams[name], sc.s.stream(v.segments[i], name)
+			st := sc.s.stream(v.segments[i], was.name)
 			if st != nil && (st.last > last || st.version == was.version && st.epoch == was.epoch && st.floor == was.floor) {
 				continue
 			}
@@ -517,7 +517,7 @@ func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
 			if st != nil {
 				version = st.version
 			}
-			sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Damage, File: sg.name, Offset: -1, Stream: name, Version: was.version, Position: was.last,
+			sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Damage, File: sg.name, Offset: -1, Stream: was.name, Version: was.version, Position: was.last,
 				Detail: fmt.Sprintf("the records say version %d, in use is %d", was.version, version)})
 		}
 	}

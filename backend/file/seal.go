@@ -179,17 +179,15 @@ func (s *store) packSegments(ctx context.Context, v *view, n int) *packer {
 			p.info.from = t.first
 		}
 		p.info.to = max(p.info.to, t.last)
-		if !based && len(t.names) > 0 {
-			p.info.base, based = t.streams[t.names[0]].base()
+		if !based && len(t.order) > 0 {
+			p.info.base, based = t.order[0].base()
 		}
 	}
 	if p.info.from == 0 { // cuts alone
 		p.info.from, p.info.to = v.start.position, v.start.position
 	}
 	s.mu.RUnlock()
-	for _, sg := range segments {
-		p.sources = append(p.sources, s.segmentSource(sg))
-	}
+	p.sources = []source{s.logSource(segments)}
 	return p
 }
 

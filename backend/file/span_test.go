@@ -16,7 +16,7 @@ import (
 )
 
 // openInside opens a store in memory, and returns what is behind the backend too.
-func openInside(t testing.TB, f *faultfs.FS, opts *Options) (*store, *backend.Backend) {
+func openInside(t testing.TB, f disk.FS, opts *Options) (*store, *backend.Backend) {
 	t.Helper()
 	var o Options
 	if opts != nil {

@@ -18,7 +18,7 @@ import (
 // or synced. Slices only grow: what was taken from them under the lock stays good.
 type table struct {
 	streams map[string]*stream
-	names   []string // of streams, in the order of their first records
+	order   []*stream // in the order of their first records
 	marks   []waypoint
 	first   backend.Position // of its records; 0: none
 	last    backend.Position
@@ -29,12 +29,14 @@ type table struct {
 	room   []place  // … for the first places of streams
 	copies texts    // … for names
 
+	raises bool // some stream does
+
 	since int  // bytes of log since the last waypoint
 	split bool // the next group needs a waypoint of its own
 
 	listing sync.Mutex // guards what follows
 	sorted  []string   // names, in order: replaced, never changed
-	listed  int        // how many of names are in sorted
+	listed  int        // how many of table.order are in sorted
 }
 
 // place is where a record is in its segment, and what it takes to read it.
@@ -143,6 +145,7 @@ func (t *table) record(r *backend.Record, at place) {
 		st.version = r.Version
 	default:
 		st.snapshots = insertSnapshot(st.snapshots, snapshot{r.Version, at})
+		t.raises = t.raises || st.raises()
 	}
 	st.epoch = max(st.epoch, r.Epoch)
 	st.last = at.position
@@ -151,6 +154,7 @@ func (t *table) record(r *backend.Record, at place) {
 // cut raises a stream's floor: what is below it goes. p is the last position before.
 func (t *table) cut(f *backend.StreamFloor, p backend.Position) {
 	st := t.stream(f.Stream)
+	t.raises = true
 	st.floor, st.cut = max(st.floor, f.Floor), p
 	if f.Delete {
 		st.deleted = max(st.deleted, f.Floor)
@@ -163,7 +167,7 @@ func (t *table) stream(name string) *stream {
 	if st == nil {
 		st = t.add(name)
 		t.streams[st.name] = st
-		t.names = append(t.names, st.name)
+		t.order = append(t.order, st)
 	}
 	return st
 }
@@ -241,20 +245,30 @@ func (st *stream) find(v backend.Version) (i int, in *gap) {
 	return int(min(v-st.first-lost, backend.Version(len(st.numbered)))), nil
 }
 
+// raises reports whether the stream's floor may be raised here: by a cut, or by a snapshot
+// of what was cut away elsewhere.
+func (st *stream) raises() bool {
+	n := len(st.snapshots)
+	return st.floor > 0 || st.cut > 0 || n > 0 && st.snapshots[n-1].version > st.version
+}
+
 // holdsVersions reports whether the segment has numbered records of the stream, or has
 // lost some.
 func (st *stream) holdsVersions() bool { return len(st.numbered) > 0 || len(st.gaps) > 0 }
 
-// list returns the names in order. The lock is not held.
-func (t *table) list(names []string) []string {
+// list returns the names of streams, which are table.order, in order. The lock is not held.
+func (t *table) list(streams []*stream) []string {
 	t.listing.Lock()
 	defer t.listing.Unlock()
-	if len(names) <= t.listed {
+	if len(streams) <= t.listed {
 		return t.sorted
 	}
-	fresh := slices.Clone(names[t.listed:])
+	fresh := make([]string, 0, len(streams)-t.listed)
+	for _, st := range streams[t.listed:] {
+		fresh = append(fresh, st.name)
+	}
 	slices.Sort(fresh)
-	t.sorted, t.listed = merge(t.sorted, fresh), len(names)
+	t.sorted, t.listed = merge(t.sorted, fresh), len(streams)
 	return t.sorted
 }
 
