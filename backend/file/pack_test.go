@@ -252,9 +252,15 @@ func TestAStoreReadsTheSameHoweverItIsPacked(t *testing.T) {
 }
 
 func TestNoByteOfADeletedStreamIsLeftAfterCompaction(t *testing.T) {
+	for where, segmentBytes := range map[string]int64{"in spans": 8 << 10, "in the log": 0} {
+		t.Run(where, func(t *testing.T) { noByteIsLeft(t, segmentBytes) })
+	}
+}
+
+func noByteIsLeft(t *testing.T, segmentBytes int64) {
 	ctx := context.Background()
 	f := new(faultfs.FS)
-	b := mustOpenMem(t, f, &Options{SegmentBytes: 8 << 10})
+	b := mustOpenMem(t, f, &Options{SegmentBytes: segmentBytes})
 	for i := range 200 {
 		appendOne(t, b, fmt.Sprintf("s%d", i%5), strings.Repeat("x", 200))
 		if i%10 == 0 {
