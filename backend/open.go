@@ -14,7 +14,7 @@ import (
 // init function under the first word of its URLs.
 type Scheme struct {
 	// Keys are the query keys that Open understands beyond those that every backend
-	// has (name, readonly, startup, write-timeout).
+	// has (name, readonly, startup, startup-full, write-timeout).
 	Keys []string
 	// Open opens the store that u names. opts holds what the common query keys said;
 	// u holds only keys that are in Keys.
@@ -49,7 +49,7 @@ func Schemes() []string {
 	return names
 }
 
-var commonKeys = []string{"name", "readonly", "startup", "write-timeout"}
+var commonKeys = []string{"name", "readonly", "startup", "startup-full", "write-timeout"}
 
 // Open opens the store that a URL names, such as "file:///var/lib/app", with any
 // engine whose package the program imports:
@@ -57,9 +57,9 @@ var commonKeys = []string{"name", "readonly", "startup", "write-timeout"}
 //	import _ "github.com/papyra-go/papyra/backend/file"
 //
 // Every engine takes the query keys name (see [Options.Name]), readonly (true or
-// false), startup (fail-on-anomaly, ignore, scan-only or recover) and
-// write-timeout (such as 30s); its package says which others. An unknown scheme or
-// key is [ErrInvalid].
+// false), startup (fail-on-anomaly, ignore, scan-only or recover), startup-full (true
+// or false: see [Startup.Full]) and write-timeout (such as 30s); its package says which
+// others. An unknown scheme or key is [ErrInvalid].
 func Open(ctx context.Context, rawURL string) (*Backend, error) {
 	return OpenWith(ctx, rawURL, nil)
 }
@@ -133,12 +133,13 @@ func commonKey(o *Options, key, value string) (err error) {
 	case "name":
 		o.Name = value
 	case "readonly":
-		o.ReadOnly = o.ReadOnly || value == "true"
-		if value != "true" && value != "false" {
-			err = fmt.Errorf("%w: readonly=%s: want true or false", ErrInvalid, value)
-		}
+		var only bool
+		only, err = trueOrFalse(key, value)
+		o.ReadOnly = o.ReadOnly || only
 	case "startup":
 		o.Startup.Mode, err = ParseStartupMode(value)
+	case "startup-full":
+		o.Startup.Full, err = trueOrFalse(key, value)
 	case "write-timeout":
 		o.WriteTimeout, err = time.ParseDuration(value)
 		if err != nil || o.WriteTimeout <= 0 {
@@ -146,4 +147,11 @@ func commonKey(o *Options, key, value string) (err error) {
 		}
 	}
 	return err
+}
+
+func trueOrFalse(key, value string) (bool, error) {
+	if value != "true" && value != "false" {
+		return false, fmt.Errorf("%w: %s=%s: want true or false", ErrInvalid, key, value)
+	}
+	return value == "true", nil
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +23,10 @@ func TestAWrongURLSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"file:///x", `import _ "github.com/papyra-go/papyra/backend/file"`},
 		{"bolt:///x", "import the package that registers it"},
 		{"redis://localhost", "no engine for redis:// URLs in this program (it has: memory)"},
-		{"memory://?colour=red", `no query key "colour" (they have: name, readonly, startup, write-timeout)`},
+		{"memory://?colour=red", `no query key "colour" (they have: name, readonly, startup, startup-full, write-timeout)`},
 		{"memory://?name=a&name=b", "stands twice"},
 		{"memory://?readonly=yes", "want true or false"},
+		{"memory://?startup-full=1", "startup-full=1: want true or false"},
 		{"memory://?startup=maybe", "want fail-on-anomaly, ignore, scan-only or recover"},
 		{"memory://?write-timeout=-1s", "want a duration above zero"},
 		{"memory://host/path", "memory:// or memory://name"},
@@ -66,6 +70,45 @@ func TestAURLCanNotUndoReadOnly(t *testing.T) {
 	defer b.Close()
 	if _, err := b.Append(t.Context(), one("s")); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("Append = %v, want ErrUnsupported", err)
+	}
+}
+
+// noting is a driver that notes how deep it is scanned.
+type noting struct {
+	stub
+	depths *[]backend.ScanDepth
+}
+
+func (d *noting) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+	*d.depths = append(*d.depths, plan.Depth)
+	return d.stub.Scan(ctx, plan)
+}
+
+func TestAURLCanAskForAFullCheck(t *testing.T) {
+	var depths []backend.ScanDepth
+	backend.Register("noting", backend.Scheme{Open: func(ctx context.Context, _ *url.URL, opts backend.Options) (*backend.Backend, error) {
+		return backend.New(ctx, func(context.Context) (backend.Driver, error) { return &noting{depths: &depths}, nil }, &opts)
+	}})
+	for _, row := range []struct {
+		query   string
+		program bool // what Startup.Full says in the program
+		want    backend.ScanDepth
+	}{
+		{"", false, backend.Quick},
+		{"", true, backend.Full},
+		{"?startup-full=true", false, backend.Full},
+		{"?startup-full=false", true, backend.Quick},
+		{"?startup=recover&startup-full=true", false, backend.Full},
+	} {
+		depths = nil
+		b, err := backend.OpenWith(t.Context(), "noting://x"+row.query, &backend.Options{Startup: backend.Startup{Full: row.program}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+		if !slices.Equal(depths, []backend.ScanDepth{row.want}) {
+			t.Errorf("%q, in the program %v: scanned with depths %v, want %v", row.query, row.program, depths, row.want)
+		}
 	}
 }
 
