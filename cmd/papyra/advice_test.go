@@ -18,11 +18,21 @@ import (
 // What follows advice says, of which each kind of damage has one.
 const (
 	adviseNothing = "nothing to do"
-	adviseURL     = "?startup=recover"                                               // opening once by the URL mends it
-	adviseFull    = "Startup{Mode: backend.RecoverAnomalies, Full: true}"            // opening once in a program does
+	adviseRecover = ": papyra recover --store "                                      // mends it
+	adviseURL     = "?startup=recover\n"                                             // opening once by the URL does
+	adviseFull    = "?startup=recover&startup-full=true: a quick check"              // so does this
 	adviseLoss    = "--skip-damage"                                                  // records are lost
+	adviseGiveUp  = ": papyra recover --mode quarantine --store "                    // goes on without them
 	adviseRestore = "this version can't repair a store that does not open"           // nothing is left to do
 	adviseNobody  = "an application with the default startup check refuses to start" // until then
+)
+
+// What is advised about what can be mended, and about what can't.
+var (
+	mendURL  = []string{adviseRecover, adviseURL, adviseNobody}
+	mendFull = []string{adviseRecover, adviseFull}
+	lossSeen = []string{adviseLoss, adviseGiveUp, adviseNobody}
+	loss     = []string{adviseLoss, adviseGiveUp}
 )
 
 // partsOf returns where the parts of a store are that a byte can be flipped in.
@@ -83,11 +93,16 @@ type flipPlace struct {
 	at   int64
 }
 
-// Each kind of damage is done; then what papyra scan and papyra doctor advise is done as it
-// stands.
-func TestAdviceWorksAsItStands(t *testing.T) {
-	whole := filepath.Join(t.TempDir(), "store")
-	all := packedStore(t, whole)
+// kindOfDamage is one that can be done to a store, and what is advised about it.
+type kindOfDamage struct {
+	what   string
+	do     func(t *testing.T, dir string)
+	advice []string // of scan
+	doctor []string // nil: the same
+}
+
+// kindsOfDamage are those that are done to copies of a store.
+func kindsOfDamage(t *testing.T, whole string) []kindOfDamage {
 	parts := partsOf(t, whole)
 	flipped := func(part string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -107,42 +122,45 @@ func TestAdviceWorksAsItStands(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range []struct {
-		what   string
-		do     func(*testing.T, string)
-		advice []string // of scan
-		doctor []string // nil: the same
-	}{
+	return []kindOfDamage{
 		{"nothing", func(*testing.T, string) {}, nil, []string{adviseNothing}},
-		{"MANIFEST is damaged", flipped("a manifest"), []string{adviseURL, adviseNobody}, nil},
-		{"MANIFEST is gone", without("MANIFEST"), []string{adviseURL, adviseNobody}, nil},
-		{"MANIFEST.copy is damaged", flipped("a manifest's copy"), []string{adviseURL, adviseNobody}, nil},
-		{"MANIFEST.copy is gone", without("MANIFEST.copy"), []string{adviseURL, adviseNobody}, nil},
+		{"MANIFEST is damaged", flipped("a manifest"), mendURL, nil},
+		{"MANIFEST is gone", without("MANIFEST"), mendURL, nil},
+		{"MANIFEST.copy is damaged", flipped("a manifest's copy"), mendURL, nil},
+		{"MANIFEST.copy is gone", without("MANIFEST.copy"), mendURL, nil},
 		{"both are gone", without("MANIFEST", "MANIFEST.copy"), []string{adviseRestore}, nil},
 		{"both are damaged", func(t *testing.T, dir string) {
 			flipped("a manifest")(t, dir)
 			flipped("a manifest's copy")(t, dir)
 		}, []string{adviseRestore}, nil},
-		{"a segment's header", flipped("a segment's header"), []string{adviseURL, adviseNobody}, nil},
-		{"a group's header", flipped("a group's header"), []string{adviseURL, adviseNobody}, nil},
-		{"a record's head in a segment", flipped("a record's head in a segment"), []string{adviseURL, adviseNobody}, nil},
-		{"a payload in a segment", flipped("a payload in a segment"), []string{adviseLoss, adviseNobody}, nil},
-		{"a span's header", flipped("a span's header"), []string{adviseFull}, []string{adviseNothing}},
-		{"a record's head in a span", flipped("a record's head in a span"), []string{adviseLoss}, []string{adviseNothing}},
-		{"a payload in a span", flipped("a payload in a span"), []string{adviseLoss}, []string{adviseNothing}},
-		{"a span's table", flipped("a span's table"), []string{adviseFull}, []string{adviseNothing}},
-		{"a span's skip list", flipped("a span's skip list"), []string{adviseFull}, []string{adviseNothing}},
-		{"heads", flipped("heads"), []string{adviseFull}, []string{adviseNothing}},
-		{"heads are gone", without("*.heads"), []string{adviseURL, adviseNobody}, nil},
+		{"a segment's header", flipped("a segment's header"), mendURL, nil},
+		{"a group's header", flipped("a group's header"), mendURL, nil},
+		{"a record's head in a segment", flipped("a record's head in a segment"), mendURL, nil},
+		{"a payload in a segment", flipped("a payload in a segment"), lossSeen, nil},
+		{"a span's header", flipped("a span's header"), mendFull, []string{adviseNothing}},
+		{"a record's head in a span", flipped("a record's head in a span"), loss, []string{adviseNothing}},
+		{"a payload in a span", flipped("a payload in a span"), loss, []string{adviseNothing}},
+		{"a span's table", flipped("a span's table"), mendFull, []string{adviseNothing}},
+		{"a span's skip list", flipped("a span's skip list"), mendFull, []string{adviseNothing}},
+		{"heads", flipped("heads"), mendFull, []string{adviseNothing}},
+		{"heads are gone", without("*.heads"), mendURL, nil},
 		{"a mark is damaged", flipped("a mark"), nil, []string{adviseNothing}},
-		{"MARK is gone", without("MARK"), []string{adviseURL, adviseNobody}, nil},
-		{"a span is gone", without("*.span"), []string{adviseLoss, adviseNobody}, nil},
-		{"a segment is gone", without("*.seg"), []string{adviseLoss, adviseNobody}, nil},
+		{"MARK is gone", without("MARK"), mendURL, nil},
+		{"a span is gone", without("*.span"), lossSeen, nil},
+		{"a segment is gone", without("*.seg"), lossSeen, nil},
 		{"a quarantined store", func(t *testing.T, dir string) {
 			flipped("a payload in a span")(t, dir)
 			recoverWith(t, dir, backend.Startup{Mode: backend.RecoverAnomalies, Full: true, Recovery: backend.Quarantine})
 		}, nil, []string{adviseNothing}},
-	} {
+	}
+}
+
+// Each kind of damage is done; then what papyra scan and papyra doctor advise is done as it
+// stands.
+func TestAdviceWorksAsItStands(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "store")
+	all := packedStore(t, whole)
+	for _, c := range kindsOfDamage(t, whole) {
 		t.Run(c.what, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
 			copyDir(t, whole, dir)
@@ -164,7 +182,7 @@ func advised(t *testing.T, dir, command string, want []string) string {
 	var out, stderr bytes.Buffer
 	code := run(t.Context(), []string{command, "--store", "file://" + filepath.ToSlash(dir)}, &out, &stderr)
 	said := out.String() + stderr.String()
-	for _, line := range []string{adviseNothing, adviseURL, adviseFull, adviseLoss, adviseRestore, adviseNobody} {
+	for _, line := range []string{adviseNothing, adviseRecover, adviseURL, adviseFull, adviseLoss, adviseGiveUp, adviseRestore, adviseNobody} {
 		if got := strings.Contains(said, line); got != slices.Contains(want, line) {
 			t.Errorf("%s: says %q: %v, want %v", command, line, got, !got)
 		}
@@ -200,16 +218,19 @@ func follow(t *testing.T, dir string, all map[backend.Position]string, said stri
 	}
 	copyDir(t, saved, dir)
 	switch {
-	case slices.Contains(advice, adviseURL):
-		m := regexp.MustCompile(`open it once with (\S+),`).FindStringSubmatch(said)
-		if m == nil || starts(m[1]) != nil {
-			t.Errorf("%v: %v", m, starts(url+"?startup=recover"))
-		}
+	case slices.Contains(advice, adviseRecover):
+		advisedCommand(t, said, adviseRecover, exitOK)
 		advised(t, dir, "scan", nil)
 		advised(t, dir, "doctor", []string{adviseNothing})
 		mustHold(t, dir, all, nil)
-	case slices.Contains(advice, adviseFull):
-		recoverWith(t, dir, backend.Startup{Mode: backend.RecoverAnomalies, Full: true})
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		copyDir(t, saved, dir) // and by the URL
+		m := regexp.MustCompile(`open it once with (\S+?)(: a quick check does not see it)?\n`).FindStringSubmatch(said)
+		if m == nil || starts(m[1]) != nil {
+			t.Errorf("%v: %v", m, starts(url+"?startup=recover"))
+		}
 		advised(t, dir, "scan", nil)
 		mustHold(t, dir, all, nil)
 	case slices.Contains(advice, adviseLoss):
@@ -223,7 +244,7 @@ func follow(t *testing.T, dir string, all map[backend.Position]string, said stri
 		if err != nil {
 			t.Fatal(err)
 		}
-		recoverWith(t, dir, backend.Startup{Mode: backend.RecoverAnomalies, Full: true, Recovery: backend.Quarantine})
+		advisedCommand(t, said, adviseGiveUp, exitOK)
 		advised(t, dir, "scan", nil)
 		left := mustHold(t, dir, all, func(line string) {
 			if stream, version := streamOf(line); !strings.Contains(said, "which ones is not known") && !strings.Contains(said, "those in") &&
@@ -244,6 +265,15 @@ func follow(t *testing.T, dir string, all map[backend.Position]string, said stri
 			t.Error(err)
 		}
 	}
+}
+
+// advisedCommand carries out the command that the advice names, as it stands but for --yes.
+func advisedCommand(t *testing.T, said, advice string, code int) {
+	t.Helper()
+	_, line, _ := strings.Cut(said, advice)
+	line, _, _ = strings.Cut(line, "\n")
+	args := strings.Fields(strings.TrimPrefix(advice, ": papyra ") + line)
+	command(t, code, append(args, "--yes")...)
 }
 
 // recoverWith opens a store once.

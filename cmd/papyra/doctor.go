@@ -12,8 +12,10 @@ import (
 
 const doctorLong = `doctor looks at everything that can be looked at without changing anything, and
 says on one page what is well, what is not, and what to do next: what the place is,
-permissions, free space, who holds the store, a quick check, the last position,
-and what lies in quarantine. It also works where the store can't be opened.
+permissions, free space, who holds the store, a quick check, the last position, what an
+application would meet that starts now in each startup mode, and what lies in
+quarantine. It also works where the store can't be opened. Where the quick check finds
+something, the whole store is read, to say what a recovery would do about it.
 
 Exit codes: 0 all is well; 1 the place is not a store that this papyra reads; 2
 anomalies; 3 missing, locked or not reachable; 64 wrong usage; 130 interrupted.`
@@ -72,7 +74,7 @@ func (a *app) doctor(ctx context.Context) error {
 		Checks: []check{}, Quarantine: []quarantined{}, Advice: []string{},
 	}
 	d.examineDirectory(p)
-	if err := d.examineStore(ctx, p); err != nil {
+	if err := d.examineStore(ctx, a, p); err != nil {
 		return err // the URL is wrong, or a signal came: there is nothing to report
 	}
 	d.judge()
@@ -106,7 +108,7 @@ func (d *doctor) fail(name string, err error) {
 
 // examineStore opens the store and checks what can be checked then. It returns an
 // error only if there can be no page.
-func (d *doctor) examineStore(ctx context.Context, p place) error {
+func (d *doctor) examineStore(ctx context.Context, a *app, p place) error {
 	b, err := p.open(ctx)
 	if err != nil {
 		return d.notOpened(err)
@@ -122,6 +124,9 @@ func (d *doctor) examineStore(ctx context.Context, p place) error {
 	}
 	d.Scan, err = b.Scan(ctx, &backend.ScanOptions{Quick: true})
 	d.scanned(p, err)
+	if err == nil {
+		d.examineStart(ctx, a, b, readsOnly(p.url))
+	}
 	return ctx.Err()
 }
 
@@ -182,6 +187,25 @@ func (d *doctor) scanned(p place, err error) {
 		d.add("quick check", statusNote, "clean, %s", count(r.Notices, "notice"))
 	default:
 		d.add("quick check", statusOK, "clean; papyra scan reads everything")
+	}
+}
+
+// examineStart says what a start in each mode would come to. What is wrong is the quick
+// check's to say, so here it is a note.
+func (d *doctor) examineStart(ctx context.Context, a *app, b *backend.Backend, readOnly bool) {
+	if d.Scan.Clean() {
+		d.add("start", statusOK, "an application would start, whatever its startup mode")
+		return
+	}
+	st := &starting{b: b, readOnly: readOnly, scan: d.Scan, progress: a.progress("planning a recovery", "bytes")}
+	defer st.progress.end()
+	for _, mode := range startups {
+		m, err := st.in(ctx, mode)
+		if err != nil {
+			d.add("start", statusUnknown, "startup mode %v: %s", mode, plain(err))
+			continue
+		}
+		d.add("start", statusNote, "startup mode %v: %s", mode, m.Detail)
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	quarantineDir = "quarantine"
 	segmentSuffix = ".seg"
 	spanSuffix    = ".span"
+	headsSuffix   = ".heads"
 	lostAndFound  = "lost+found" // a file system's own, at its root
 	manifestMagic = "papyra file store format "
 )
@@ -62,7 +63,7 @@ func (d *doctor) examineDirectory(p place) {
 	d.examinePermissions(dir)
 	d.examineSpace(dir)
 	d.examineLock(filepath.Join(dir, lockFile))
-	d.examineQuarantine(filepath.Join(dir, quarantineDir))
+	d.examineQuarantine(p, filepath.Join(dir, quarantineDir))
 }
 
 // examinePlace tells a store from an empty directory and from anything else.
@@ -161,6 +162,9 @@ func (d *doctor) examinePermissions(dir string) {
 	default:
 		d.add("permissions", statusOK, "%s", detail)
 	}
+	if err := writable(dir); err != nil {
+		d.add("permissions", statusNote, "this user may not write here (%v): papyra recover and papyra compact need one who may", err)
+	}
 }
 
 func (d *doctor) examineSpace(dir string) {
@@ -216,21 +220,44 @@ func (d *doctor) examineLock(path string) {
 
 // firstLine is the first line of a small file, of which it reads little.
 func firstLine(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	beginning, err := io.ReadAll(io.LimitReader(f, 512))
+	beginning, err := firstBytes(path)
 	line, _, _ := strings.Cut(string(beginning), "\n")
 	return line, err
 }
 
+// firstBytes is the beginning of a file.
+func firstBytes(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, 512))
+}
+
 // examineQuarantine lists what recoveries have set aside. It is kept for ever, so
 // it is no anomaly.
-func (d *doctor) examineQuarantine(dir string) {
+func (d *doctor) examineQuarantine(p place, dir string) {
+	list, err := quarantineFiles(dir)
 	bytes := uint64(0)
-	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+	for _, q := range list {
+		bytes += uint64(q.Bytes)
+	}
+	d.Quarantine = append(d.Quarantine, list...)
+	switch {
+	case err != nil:
+		d.add("quarantine", statusUnknown, "%v", reason(err))
+	case len(list) == 0:
+		d.add("quarantine", statusOK, "empty")
+	default:
+		d.add("quarantine", statusNote, "%s, %s, such as %s: bytes that earlier repairs set aside; papyra quarantine list --store %s says more",
+			count(len(list), "file"), bytesText(bytes), show(list[0].File), shellWord(p.String()))
+	}
+}
+
+// quarantineFiles lists the files below a directory; none if it is not there.
+func quarantineFiles(dir string) (list []quarantined, err error) {
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
@@ -239,17 +266,14 @@ func (d *doctor) examineQuarantine(dir string) {
 			return err
 		}
 		name, _ := filepath.Rel(dir, path)
-		d.Quarantine = append(d.Quarantine, quarantined{printable(filepath.ToSlash(name)), info.Size()})
-		bytes += uint64(info.Size())
+		list = append(list, quarantined{filepath.ToSlash(name), info.Size()})
 		return nil
 	})
-	switch {
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		d.add("quarantine", statusUnknown, "%v", reason(err))
-	case len(d.Quarantine) == 0:
-		d.add("quarantine", statusOK, "empty")
-	default:
-		d.add("quarantine", statusNote, "%s, %s, such as %s: bytes that earlier repairs set aside",
-			count(len(d.Quarantine), "file"), bytesText(bytes), show(d.Quarantine[0].File))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
+	for i := range list {
+		list[i].File = printable(list[i].File)
+	}
+	return list, err
 }

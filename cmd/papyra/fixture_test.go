@@ -28,7 +28,7 @@ var refusals = map[string]error{
 }
 
 func openFixture(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Backend, error) {
-	if !opts.ReadOnly {
+	if !opts.ReadOnly && !changeable[u.Host] {
 		return nil, errors.New("the fixture was not opened read-only")
 	}
 	if opts.Startup.Mode != backend.IgnoreAnomalies {
@@ -48,6 +48,9 @@ func openFixture(ctx context.Context, u *url.URL, opts backend.Options) (*backen
 		return &fixture{Backend: inner, name: u.Host}, nil
 	}, &opts)
 }
+
+// changeable are the fixtures that commands which change a store may open for writing.
+var changeable = map[string]bool{"mend": true, "lossy": true, "cut": true, "stuck": true}
 
 // ticking is a clock that goes on by one second and one nanosecond at each look.
 func ticking() func() time.Time {
@@ -118,6 +121,7 @@ func fillMany(ctx context.Context, b *backend.Backend) error {
 type fixture struct {
 	*backend.Backend
 	name string
+	mode backend.RecoveryMode // what it was recovered with
 }
 
 func (f *fixture) Append(context.Context, []backend.Batch) ([]backend.Result, error) {
@@ -138,9 +142,18 @@ func (f *fixture) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.R
 	}
 }
 
+// staleHeads and lostRecord are findings that a repair mends, and does not.
+var (
+	staleHeads = backend.Anomaly{Code: backend.WrongHead, Severity: backend.Warning, File: "000009.heads", Offset: -1, Detail: "not what the records say"}
+	lostRecord = backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: "000001.seg", Offset: 8192, Length: 64, Stream: "account/ada", Version: 4, Position: 4, Detail: "crc 00000001, want 00000002"}
+)
+
 // findings are what a scan of a fixture reports.
 var findings = map[string][]backend.Anomaly{
-	"torn": {{Code: backend.TornTail, Severity: backend.Notice, File: "000001.seg", Offset: 4096, Length: 12, Detail: "cut by a crash"}},
+	"mend":  {staleHeads},
+	"stuck": {staleHeads},
+	"lossy": {lostRecord, staleHeads},
+	"torn":  {{Code: backend.TornTail, Severity: backend.Notice, File: "000001.seg", Offset: 4096, Length: 12, Detail: "cut by a crash"}},
 	"stray": {
 		{Code: backend.StrayFile, Severity: backend.Warning, File: "x\x1b[31m\u009b.tmp", Offset: -1, Detail: "nothing lists it"},
 	},
@@ -153,6 +166,9 @@ var findings = map[string][]backend.Anomaly{
 func (f *fixture) Scan(ctx context.Context, _ backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
 	return func(yield func(backend.Anomaly, error) bool) {
 		for _, a := range findings[f.name] {
+			if f.mode == backend.Quarantine || f.mode == backend.Repair && a.Severity != backend.Damage {
+				continue
+			}
 			if !yield(a, nil) {
 				return
 			}
@@ -171,16 +187,39 @@ func (f *fixture) Scan(ctx context.Context, _ backend.ScanPlan) iter.Seq2[backen
 	}
 }
 
-func (f *fixture) Recover(context.Context, backend.RecoveryPlan) (backend.RecoveryStats, error) {
-	return backend.RecoveryStats{}, backend.ErrUnsupported
+func (f *fixture) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
+	if f.name == "stuck" && !plan.DryRun {
+		fmt.Fprintln(os.Stderr, "fixture: recovering")
+		<-ctx.Done()
+		return stats, context.Cause(ctx)
+	}
+	for _, a := range plan.Anomalies {
+		act := backend.RecoveryAction{Action: "rebuild", File: a.File, Offset: -1, Detail: "made again"}
+		switch {
+		case a.Severity == backend.Damage && plan.Mode == backend.Repair:
+			continue
+		case a.Severity == backend.Damage:
+			act = backend.RecoveryAction{Action: "quarantine", File: a.File, Offset: a.Offset, Length: a.Length, Saved: "quarantine", Detail: "a hole is marked"}
+		}
+		stats.Actions = append(stats.Actions, act)
+	}
+	if !plan.DryRun {
+		f.mode = plan.Mode
+	}
+	return stats, nil
 }
 
-func (f *fixture) Compact(context.Context, backend.Cut) (backend.CompactionStats, error) {
-	return backend.CompactionStats{}, backend.ErrUnsupported
+func (f *fixture) Compact(ctx context.Context, cut backend.Cut) (backend.CompactionStats, error) {
+	report, err := f.Backend.Compact(ctx, cut)
+	if err != nil {
+		return backend.CompactionStats{}, err
+	}
+	return report.CompactionStats, nil
 }
 
 func (f *fixture) Info() backend.Info {
-	return backend.Info{Engine: "fixture", Stats: []backend.Stat{
+	can := changeable[f.name]
+	return backend.Info{Engine: "fixture", Capabilities: backend.Capabilities{Repair: can, Quarantine: can, Compact: can}, Stats: []backend.Stat{
 		{Name: "segments", Unit: "{segment}", Help: "Segments.", Value: 1},
 		{Name: "log_bytes", Unit: "By", Help: "Bytes of the log.", Value: 12},
 		{Name: "syncs", Unit: "{sync}", Help: "Syncs by this handle.", Value: 0},

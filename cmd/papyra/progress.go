@@ -11,7 +11,9 @@ import (
 // progress shows on standard error how far a long command is, if someone is there
 // to see it: standard error is a terminal and --no-progress was not given.
 type progress struct {
-	bar *progressbar.ProgressBar // nil: nobody looks
+	bar  *progressbar.ProgressBar // nil: nobody looks
+	make func() *progressbar.ProgressBar
+	done int64
 }
 
 // progress begins to show; unit is "bytes", or "" for plain numbers.
@@ -19,14 +21,17 @@ func (a *app) progress(what, unit string) *progress {
 	if f, ok := a.err.(*os.File); !ok || a.noProgress || !term.IsTerminal(int(f.Fd())) {
 		return new(progress)
 	}
-	return &progress{progressbar.NewOptions64(-1,
-		progressbar.OptionSetWriter(a.err),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(unit == "bytes"),
-		progressbar.OptionShowCount(),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-	)}
+	bar := func() *progressbar.ProgressBar {
+		return progressbar.NewOptions64(-1,
+			progressbar.OptionSetWriter(a.err),
+			progressbar.OptionSetDescription(what),
+			progressbar.OptionShowBytes(unit == "bytes"),
+			progressbar.OptionShowCount(),
+			progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionClearOnFinish(),
+		)
+	}
+	return &progress{bar: bar(), make: bar}
 }
 
 // set says how many of how many units are done.
@@ -37,6 +42,11 @@ func (p *progress) set(done, total int64) {
 	if p.bar.GetMax64() != total {
 		p.bar.ChangeMax64(total)
 	}
+	if done < p.done { // it begins anew
+		_ = p.bar.Finish()
+		p.bar = p.make()
+	}
+	p.done = done
 	_ = p.bar.Set64(done) // a bar that can't be drawn is no reason to stop
 }
 

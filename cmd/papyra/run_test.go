@@ -72,7 +72,8 @@ func TestAnInterruptGoesBeforeOtherErrors(t *testing.T) {
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
-	for _, args := range []string{"", "version", "inspect", "inspect summary", "inspect streams", "inspect stream", "inspect events", "scan", "doctor", "export"} {
+	for _, args := range []string{"", "version", "inspect", "inspect summary", "inspect streams", "inspect stream", "inspect events", "scan", "doctor", "export",
+		"startup-check", "recover", "compact", "quarantine", "quarantine list", "quarantine show", "quarantine export"} {
 		var out bytes.Buffer
 		if code := run(t.Context(), append(strings.Fields(args), "--help"), &out, io.Discard); code != exitOK {
 			t.Errorf("papyra %s --help: exit code %d", args, code)

@@ -27,6 +27,8 @@ func (a *app) scanCommand() *cobra.Command {
 		Long: `scan reads the whole store and reports what is wrong, with its exact place.
 It changes nothing. Warnings and damage make the exit code 2, and the last lines say
 what to do about them; notices, such as the torn tail that any crash leaves, do not.
+Of a file store that does not open, because its manifest and the copy are both gone, it
+says what the files that hold records are by their own headers.
 
 --quick checks only what a start relies on: manifest, headers, footers and tail.`,
 		Example: "  papyra scan --store file:///var/lib/app\n  papyra scan --quick --format json",
@@ -40,7 +42,7 @@ what to do about them; notices, such as the torn tail that any crash leaves, do 
 func (a *app) scan(ctx context.Context, quick bool) error {
 	b, p, err := a.open(ctx)
 	if err != nil {
-		return err
+		return a.scanUnopened(ctx, p, quick, err)
 	}
 	defer b.Close()
 	progress := a.progress("scanning", "bytes")

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 		"treehash":  program(treehash),
 		"truncates": program(truncate),
 		"opens":     program(opens),
+		"tears":     program(tear),
 	})
 }
 
@@ -240,10 +241,39 @@ func truncate(args []string) error {
 	return os.WriteFile(name, data, 0o600)
 }
 
+// tear is the program "tears DIR": it opens the file store, so that its last group is not
+// marked, dies, and leaves in the log what a crash inside an append may leave.
+func tear(args []string) error {
+	b, err := openWriting(context.Background(), args[0])
+	if err != nil {
+		return err
+	}
+	segments, err := filepath.Glob(filepath.Join(args[0], "*.seg"))
+	if err != nil || len(segments) == 0 {
+		return fmt.Errorf("no segments in %s: %v", args[0], err)
+	}
+	f, err := os.OpenFile(segments[0], os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	end := (len(bytes.TrimRight(data, "\x00")) + 7) &^ 7
+	if _, err := f.WriteAt([]byte("what was being written"), int64(end)); err != nil {
+		return err
+	}
+	_ = b // it is not closed
+	return f.Close()
+}
+
 // treehash is the program "treehash DIR": one line for each file, with everything
 // that a command that only reads must leave as it is.
-func treehash(args []string) error {
-	return filepath.WalkDir(args[0], func(path string, e fs.DirEntry, err error) error {
+func treehash(args []string) error { return hashFiles(os.Stdout, args[0]) }
+
+func hashFiles(w io.Writer, dir string) error {
+	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -259,7 +289,7 @@ func treehash(args []string) error {
 			}
 			sum = sha256.Sum256(data)
 		}
-		fmt.Printf("%s %v %d %d %x\n", path, info.Mode(), info.Size(), info.ModTime().UnixNano(), sum[:8])
+		fmt.Fprintf(w, "%s %v %d %d %x\n", path, info.Mode(), info.Size(), info.ModTime().UnixNano(), sum[:8])
 		return nil
 	})
 }

@@ -62,30 +62,42 @@ func (a *app) open(ctx context.Context) (*backend.Backend, place, error) {
 }
 
 func (p place) open(ctx context.Context) (*backend.Backend, error) {
+	return p.openWith(ctx, p.bare(), &backend.Options{ReadOnly: true, Startup: ignoring})
+}
+
+// ignoring is how every command opens: a damaged store is what they are there for.
+var ignoring = backend.Startup{Mode: backend.IgnoreAnomalies}
+
+// openToChange opens a store for writing, damaged or not. Whoever calls it has opened
+// the store to be read before: that never creates one.
+func (p place) openToChange(ctx context.Context) (*backend.Backend, error) {
+	return p.openWith(ctx, p.bare(), &backend.Options{Startup: ignoring})
+}
+
+func (p place) openWith(ctx context.Context, url string, opts *backend.Options) (*backend.Backend, error) {
 	if err := p.missing(); err != nil {
 		return nil, &openError{p, err}
 	}
-	b, err := backend.OpenWith(ctx, p.readOnly(), &backend.Options{
-		ReadOnly: true,
-		Startup:  backend.Startup{Mode: backend.IgnoreAnomalies},
-	})
+	b, err := backend.OpenWith(ctx, url, opts)
 	if err != nil {
 		return nil, &openError{p, err}
 	}
 	return b, nil
 }
 
-// readOnly is the URL without what would make the opening write or refuse. An
-// operator hands us the URL from an application's configuration: its readonly=false
-// and startup=recover are meant for the application, and would go before the
-// options here. Values that are no values stay, to be refused by Open.
-func (p place) readOnly() string {
+// bare is the URL without what says how to open and what to check. An operator hands us
+// the URL from an application's configuration: its readonly, startup and startup-full are
+// meant for the application, and would go before the options here. Values that are no
+// values stay, to be refused by Open.
+func (p place) bare() string {
 	query, err := url.ParseQuery(p.url.RawQuery)
 	if err != nil {
 		return p.url.String()
 	}
-	if v := query["readonly"]; len(v) == 1 && v[0] == "false" {
-		query.Del("readonly")
+	for _, key := range []string{"readonly", "startup-full"} {
+		if v := query[key]; len(v) == 1 && (v[0] == "true" || v[0] == "false") {
+			query.Del(key)
+		}
 	}
 	if v := query["startup"]; len(v) == 1 {
 		if _, err := backend.ParseStartupMode(v[0]); err == nil {

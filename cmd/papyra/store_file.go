@@ -32,7 +32,7 @@ func (p place) dir() string {
 }
 
 // missing reports, as an error, that a file store's directory is not there, or is
-// none. It keeps commands that only look from ever reaching what could create it.
+// none. It keeps commands from ever reaching what could create it.
 func (p place) missing() error {
 	if p.dir() == "" {
 		return nil
@@ -40,11 +40,37 @@ func (p place) missing() error {
 	info, err := os.Stat(p.dir())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("there is no such directory, and commands that only read create none")
+		return errors.New("there is no such directory, and this command creates none")
 	case err != nil:
 		return fmt.Errorf("the directory can't be looked at: %w", reason(err))
 	case !info.IsDir():
 		return fmt.Errorf("%w: this is a file, and a store is a directory", backend.ErrFormat)
+	}
+	return nil
+}
+
+// held reports, as an error, that a process has a file store open for writing, where the
+// system tells. It disturbs nobody; only opening for writing makes sure.
+func (p place) held() error {
+	if p.dir() == "" {
+		return nil
+	}
+	path := filepath.Join(p.dir(), lockFile)
+	pid, known := lockHolder(path)
+	if !known || pid == 0 {
+		return nil
+	}
+	note, _ := firstLine(path)
+	return &openError{p, fmt.Errorf("%w: held by %s", backend.ErrLocked, printable(note))}
+}
+
+// mayWrite reports, as an error, that this user can't write to a file store.
+func (p place) mayWrite() error {
+	if p.dir() == "" {
+		return nil
+	}
+	if err := writable(p.dir()); err != nil {
+		return &openError{p, fmt.Errorf("%w: this user may not write here: %w", backend.ErrUnavailable, err)}
 	}
 	return nil
 }

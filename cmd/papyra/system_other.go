@@ -14,3 +14,5 @@ func diskSpace(string) (free, total uint64, err error) {
 func owner(fs.FileInfo) string { return "" }
 
 func inode(string) uint64 { return 0 }
+
+func writable(string) error { return nil }

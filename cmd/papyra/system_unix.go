@@ -42,3 +42,9 @@ func inode(path string) uint64 {
 	}
 	return 0
 }
+
+// writable asks whether this user may write to a directory; the disk may be read-only.
+func writable(dir string) error {
+	const mayWrite = 2 // W_OK
+	return syscall.Access(dir, mayWrite)
+}

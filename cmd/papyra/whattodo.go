@@ -13,6 +13,7 @@ import (
 // it has found nothing. seen says that a quick check finds something too: that is the check
 // that an application makes when it starts, unless it asks for more.
 func whatToDo(p place, r *backend.ScanReport, seen bool) (advice []string) {
+	store := shellWord(p.String())
 	say := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
 	if chmod := letOnlyTheOwnerIn(p, r); chmod != "" {
 		say("%s", chmod)
@@ -21,20 +22,22 @@ func whatToDo(p place, r *backend.ScanReport, seen bool) (advice []string) {
 	case len(lost) > 0:
 		say("keep a copy of the whole store before anything else")
 		say("records are lost: %s", strings.Join(lost, "; "))
-		say("get out what can be read: papyra export --store %s --skip-damage --out rescued.ndjson", shellWord(p.String()))
+		say("get out what can be read: papyra export --store %s --skip-damage --out rescued.ndjson", store)
 		if seen {
 			say("restore a backup: an application with the default startup check refuses to start on this store")
 		} else {
 			say("restore a backup: an application starts on this store all the same, and gets an error where it reads what is lost")
 		}
-		say("or go on without what is lost: a Go program can call Recover with mode Quarantine, which keeps every other record and marks the places; papyra has no command for that yet")
+		say("or go on without what is lost, which keeps every other record, sets the damaged bytes aside and marks the places: papyra recover --mode quarantine --store %s", store)
 	case !mendable(r):
 	case seen:
 		say("nothing stored is lost, but an application with the default startup check refuses to start until this is mended")
-		say("to mend it, let the application open it once with %s?startup=recover, which loses nothing", p)
+		say("to mend it, which loses nothing: papyra recover --store %s", store)
+		say("or let the application open it once with %s?startup=recover", p)
 	default:
 		say("nothing stored is lost, and an application starts on this store all the same")
-		say("to mend it, let a Go program open it once with Options.Startup{Mode: backend.RecoverAnomalies, Full: true}, which loses nothing; startup=recover in a URL checks less, and would not see it")
+		say("to mend it, which loses nothing: papyra recover --store %s", store)
+		say("or let the application open it once with %s?startup=recover&startup-full=true: a quick check does not see it", p)
 	}
 	return advice
 }
