@@ -87,6 +87,34 @@ func (d *Decoder) Decode(src []byte, p backend.Position, base int64, r *backend.
 	return n, nil
 }
 
+// Outline is a record without its bytes: what [Decoder.Outline] reads. Offsets count from the
+// record's begin.
+type Outline struct {
+	Kind          backend.Kind
+	Schema, Place uint32
+	Version       backend.Version
+	Epoch         uint64
+	Time          int64  // in nanoseconds since 1970
+	Stream, Type  []byte // parts of the record
+	ID            int    // where the batch ID begins; 0: there is none
+	Meta, Payload int    // where they begin, and the one ends
+}
+
+// Outline checks the record at position p in src, which is exactly one, as Decode does, and
+// makes nothing. ok is false if Decode would return an error.
+func (d *Decoder) Outline(src []byte, p backend.Position, base int64) (o Outline, ok bool) {
+	if n, err := Length(src); err != nil || n != len(src) {
+		return o, false
+	}
+	var f fields
+	if crc32.Update(d.Seed.at(p), castagnoli, src[:len(src)-4]) != Sum(src) || src[0]&newerBits != 0 || !f.parse(src) {
+		return o, false
+	}
+	o = Outline{Kind: f.kind, Schema: uint32(f.schema), Place: uint32(f.place), Version: backend.Version(f.version), Epoch: f.epoch,
+		Time: base + unzigzag(f.time), Stream: f.name, Type: f.typ, ID: f.idAt, Meta: f.end + 4, Payload: f.end + 4 + f.meta}
+	return o, true
+}
+
 // refuse says why the record in src is not one, and sets of r what can be known. crc is
 // the checksum that it should have.
 func (d *Decoder) refuse(src []byte, p backend.Position, base int64, r *backend.Record, crc uint32) error {
@@ -132,67 +160,78 @@ type fields struct {
 	body                                int // where the length field ends
 	timeAt, timeEnd                     int // the time field
 	end                                 int // of the head
+	idAt                                int // where id begins; 0: there is none
 }
 
 // parse reads the head of the record in src, which is exactly one. It checks bounds,
 // not checksums, and returns whether all that it says fits in.
 func (f *fields) parse(src []byte) bool { return f.head(src) && f.end+4+f.meta <= len(src)-4 }
 
-// head is parse for src that need not hold more than the head.
+// head is parse for src that need not hold more than the head. The record's own length was
+// looked at before.
 func (f *fields) head(src []byte) bool {
-	f.kind = backend.Kind(src[0] & kindBits)
-	c := cursor{src: src, at: 1}
-	c.uvarint(MaxLength)
-	f.body = c.at
-	f.name = c.bytes(backend.MaxStreamBytes)
-	f.version = c.uvarint(math.MaxUint64)
-	f.typ = c.bytes(backend.MaxTypeBytes)
-	f.schema = c.uvarint(math.MaxUint32)
-	f.epoch = c.uvarint(math.MaxUint64)
-	f.timeAt = c.at
-	f.time = c.uvarint(math.MaxUint64)
-	f.timeEnd = c.at
-	f.place = c.uvarint(math.MaxUint32)
-	if src[0]&withID != 0 {
-		f.id = c.take(16)
+	first := src[0]
+	f.kind = backend.Kind(first & kindBits)
+	_, at := uvarint(src, 1)
+	f.body = at
+	n, at := uvarint(src, at)
+	if n-1 >= backend.MaxStreamBytes || int(n) > len(src)-at {
+		return false
 	}
-	f.meta = int(c.uvarint(backend.MaxMetaBytes))
-	f.end = c.at
-	return c.src != nil && f.kind != 0 && len(f.name) > 0
+	f.name, at = src[at:at+int(n)], at+int(n)
+	if f.version, at = digit(src, at); f.version > 0x7f {
+		f.version, at = uvarint(src, at-1)
+	}
+	if n, at = digit(src, at); n > 0x7f {
+		n, at = uvarint(src, at-1)
+	}
+	if n > backend.MaxTypeBytes || int(n) > len(src)-at {
+		return false
+	}
+	f.typ, at = src[at:at+int(n)], at+int(n)
+	if f.schema, at = digit(src, at); f.schema > 0x7f {
+		f.schema, at = uvarint(src, at-1)
+	}
+	if f.epoch, at = digit(src, at); f.epoch > 0x7f {
+		f.epoch, at = uvarint(src, at-1)
+	}
+	f.timeAt = at
+	f.time, at = uvarint(src, at)
+	f.timeEnd = at
+	if f.place, at = digit(src, at); f.place > 0x7f {
+		f.place, at = uvarint(src, at-1)
+	}
+	if f.id, f.idAt = nil, 0; first&withID != 0 {
+		if len(src)-at < 16 {
+			return false
+		}
+		f.id, f.idAt, at = src[at:at+16], at, at+16
+	}
+	if n, at = digit(src, at); n > 0x7f {
+		n, at = uvarint(src, at-1)
+	}
+	f.meta, f.end = int(n), at
+	return at <= len(src) && f.kind != 0 && f.schema <= math.MaxUint32 && f.place <= math.MaxUint32 && n <= backend.MaxMetaBytes
 }
 
-// cursor reads fields one after the other. Once one does not fit, src is nil and all
-// others are zero.
-type cursor struct {
-	src []byte
-	at  int
+// uvarint reads a number at a place, and returns the place behind it: one beyond src if there
+// is no number, and for each number after that.
+func uvarint(src []byte, at int) (u uint64, next int) {
+	u, w := binary.Uvarint(src[min(at, len(src)):])
+	if w <= 0 {
+		return 0, len(src) + 1
+	}
+	return u, at + w
 }
 
-// uvarint reads a number up to most, which is at least 0x80.
-func (c *cursor) uvarint(most uint64) uint64 {
-	if c.at < len(c.src) && c.src[c.at] < 0x80 { // the common case
-		c.at++
-		return uint64(c.src[c.at-1])
+// digit is uvarint for what is mostly below 0x80: a number of one byte. If there is none, or
+// it is longer, it is more than that, and next is one further.
+func digit(src []byte, at int) (u uint64, next int) {
+	if at < len(src) {
+		return uint64(src[at]), at + 1
 	}
-	u, w := binary.Uvarint(c.src[min(c.at, len(c.src)):])
-	if w <= 0 || u > most {
-		c.src = nil
-		return 0
-	}
-	c.at += w
-	return u
+	return 0xff, at + 1
 }
-
-func (c *cursor) take(n int) []byte {
-	if n > len(c.src)-c.at {
-		c.src = nil
-		return nil
-	}
-	c.at += n
-	return c.src[c.at-n : c.at]
-}
-
-func (c *cursor) bytes(most uint64) []byte { return c.take(int(c.uvarint(most))) }
 
 func damaged(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{backend.ErrCorrupt}, args...)...)

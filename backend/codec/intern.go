@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 )
 
 // The number of strings that an interner keeps grows with how many it meets.
@@ -19,6 +20,21 @@ type interner struct {
 	last   string
 	slots  []string // as many as a power of two
 	misses int      // since slots last grew
+	piece  strings.Builder
+}
+
+// pieceBytes is how much memory strings share, so that not each is an allocation. Who keeps
+// one of them keeps a piece.
+const pieceBytes = 1 << 10
+
+// string returns a string of b.
+func (in *interner) string(b []byte) string {
+	if in.piece.Cap()-in.piece.Len() < len(b) {
+		in.piece = strings.Builder{} // strings made before live on in the old one
+		in.piece.Grow(max(pieceBytes, len(b)))
+	}
+	in.piece.Write(b)
+	return in.piece.String()[in.piece.Len()-len(b):]
 }
 
 func (in *interner) get(b []byte) string {
@@ -42,7 +58,7 @@ func (in *interner) look(b []byte) string {
 			return s
 		}
 	}
-	s := string(b)
+	s := in.string(b)
 	copy(set[1:], set)
 	set[0] = s
 	if in.misses++; in.misses > len(in.slots)/2 && len(in.slots) < internMost {
