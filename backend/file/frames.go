@@ -75,7 +75,7 @@ func (sp *span) frame(w *window, off, limit int64, ahead int) (b []byte, head in
 	}
 	rel, head := binary.Uvarint(b)
 	if head <= 0 || rel > uint64(sp.to-sp.from) {
-		return nil, 0, fmt.Errorf("%w: a position that can't be", backend.ErrCorrupt)
+		return nil, 0, errPosition
 	}
 	n, err := codec.Length(b[head:])
 	if err != nil {
@@ -92,6 +92,19 @@ func (sp *span) frame(w *window, off, limit int64, ahead int) (b []byte, head in
 	}
 	return b[:n], head, nil
 }
+
+// ahead returns what stands at off and ends by limit, as much of it as is read at once but
+// the whole of one frame.
+func (sp *span) ahead(w *window, off, limit int64) ([]byte, error) {
+	_, _, n, err := sp.hop(w, off, limit, int(min(limit-off, readSize)))
+	if err != nil {
+		return nil, err
+	}
+	return sp.bytes(w, off, int(min(limit-off, max(int64(n), readSize))), 0)
+}
+
+// errPosition says that a frame is not one.
+var errPosition = fmt.Errorf("%w: a position that can't be", backend.ErrCorrupt)
 
 // sound reports whether all of the span is as it was written. It looks for what verify
 // does, in one go through frames and table, and stops at the first thing that is wrong:

@@ -23,6 +23,7 @@ type reader struct {
 	decoder codec.Decoder
 	places  []place
 	spots   []spot
+	list    []piece
 	record  backend.Record
 	left    int    // records left to yield; -1: no limit
 	looked  uint32 // how often ended was asked
@@ -54,6 +55,7 @@ func (r *reader) free() {
 	if cap(r.window.buf) > keepWindow {
 		r.window = window{mu: &r.s.mu}
 	}
+	clear(r.list)
 	r.v, r.ctx, r.record = nil, nil, backend.Record{}
 	readers.Put(r)
 }

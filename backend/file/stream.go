@@ -1,9 +1,12 @@
 package file
 
 import (
+	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
 )
 
 // piece is where some records of a stream are: in a segment of the log, or in a span.
@@ -27,9 +30,11 @@ func (p *piece) versions() (first, last backend.Version) {
 
 // pieces returns where the numbered records of a stream are from a version on, the oldest
 // first: those of the log, and if they do not reach back, of spans, of which each names
-// the one before it.
+// the one before it. The list is the reader's own.
 func (r *reader) pieces(name string, from backend.Version) (list []piece, err error) {
 	least := backend.Any
+	list = r.list[:0]
+	defer func() { r.list = list }()
 	for i := len(r.v.segments) - 1; i >= 0 && from < least; i-- {
 		sg := r.v.segments[i]
 		if st := r.s.stream(sg, name); st != nil && st.holdsVersions() {
@@ -244,27 +249,49 @@ func (r *reader) spanVersions(q *backend.Query, p *piece, from, to backend.Versi
 	}
 	off, at := sp.skipTo(e, from)
 	end, next := e.off+e.size, from
+	var b []byte // what is in the window, from off on
 	for ; at <= to; at++ {
 		if err := r.ended(); err != nil {
 			return next, err
 		}
-		b, head, err := sp.frame(&r.window, off, end, int(min(end-off, readSize)))
-		if err != nil { // a length that is not right: look at each record
+		n, err := r.next(sp, b, at < from)
+		if errors.Is(err, codec.ErrShort) && int64(len(b)) < end-off {
+			if b, err = sp.ahead(&r.window, off, end); err == nil {
+				n, err = r.next(sp, b, at < from)
+			}
+		}
+		// A length that is not right, or a record that is not: look at each.
+		if err != nil || at >= from && (r.record.Stream != q.Stream || r.record.Version != at) {
 			return r.sparseVersions(q, p, next, to, yield)
 		}
 		if at >= from {
-			err := sp.decode(b, head, &r.decoder, &r.record)
-			if err != nil || r.record.Stream != q.Stream || r.record.Version != at {
-				return r.sparseVersions(q, p, next, to, yield)
-			}
 			if err := r.hand(q, yield); err != nil {
 				return next, err
 			}
 			next = at + 1
 		}
-		off += int64(len(b))
+		off, b = off+int64(n), b[n:]
 	}
 	return next, nil
+}
+
+// next reads the record of the frame at the beginning of b into r.record, unless it is to be
+// stepped over, and returns how long the frame is.
+func (r *reader) next(sp *span, b []byte, over bool) (n int, err error) {
+	rel, head := binary.Uvarint(b)
+	switch {
+	case head == 0:
+		return 0, codec.ErrShort
+	case head < 0 || rel > uint64(sp.to-sp.from):
+		return 0, errPosition
+	case !over:
+		n, err = r.decoder.Decode(b[head:], sp.from+backend.Position(rel), sp.base, &r.record)
+	default:
+		if n, err = codec.Length(b[head:]); err == nil && n > len(b)-head {
+			err = codec.ErrShort
+		}
+	}
+	return head + n, err
 }
 
 // sparseVersions is spanVersions for a stream of which something is missing in the span.

@@ -123,15 +123,20 @@ var errBounds = errors.New("an entry leaves its bounds")
 
 // span returns the parts of the entry that begins at so many bytes.
 func (b *block) span(at int) (s span, err error) {
-	for _, length := range [...]*int{&s.shared, &s.suffix, &s.value} {
-		v, n := binary.Uvarint(b[min(at, b.used()):b.used()])
-		if n <= 0 || v > MaxName {
-			return s, errBounds
+	used := min(b.used(), BlockSize)
+	if at+3 <= used && (b[at]|b[at+1]|b[at+2])&0x80 == 0 { // the common case
+		s.shared, s.suffix, s.value, at = int(b[at]), int(b[at+1]), int(b[at+2]), at+3
+	} else {
+		for _, length := range [...]*int{&s.shared, &s.suffix, &s.value} {
+			v, n := binary.Uvarint(b[min(at, used):used])
+			if n <= 0 || v > MaxName {
+				return s, errBounds
+			}
+			*length, at = int(v), at+n
 		}
-		*length, at = int(v), at+n
 	}
 	s.end = at + s.suffix + s.value
-	if s.shared+s.suffix > MaxName || s.value > MaxValue || s.end > b.used() {
+	if s.shared+s.suffix > MaxName || s.value > MaxValue || s.end > used {
 		return s, errBounds
 	}
 	s.suffix, s.value = at, at+s.suffix
