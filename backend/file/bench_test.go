@@ -163,3 +163,91 @@ func BenchmarkPack(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/records, "ns/record")
 }
+
+// BenchmarkSpans reads a store of a million events of 256 bytes that lie between each
+// other's in 10,000 streams, packed: all of it, 100 records somewhere, and single streams.
+func BenchmarkSpans(b *testing.B) {
+	ctx, dir := context.Background(), filepath.Join(b.TempDir(), "store")
+	s := fillSpans(b, dir)
+	defer func() { s.Close() }()
+	read := func(b *testing.B, q backend.Query, want int) {
+		b.Helper()
+		n, sum := 0, byte(0)
+		for r, err := range s.Read(ctx, q) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			for i := 0; i < len(r.Payload); i += 64 {
+				sum += r.Payload[i]
+			}
+			n++
+		}
+		if n != want || sum != 0 {
+			b.Fatalf("%d records with a sum of %d, want %d", n, sum, want)
+		}
+	}
+	b.Run("replay", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			read(b, backend.Query{}, spansRecords)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/spansRecords, "ns/record")
+	})
+	b.Run("100", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			read(b, backend.Query{From: spansRecords / 2, Limit: 100}, 100)
+		}
+	})
+	b.Run("100 cold", func(b *testing.B) { // each time out of another span than the last four
+		for i := uint64(0); b.Loop(); i++ {
+			read(b, backend.Query{From: 1 + i*(spansRecords/5+1000)%(spansRecords-100), Limit: 100}, 100)
+		}
+	})
+	b.Run("stream", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			read(b, backend.Query{Stream: fmt.Sprintf("account/%d", i*7919%spansStreams)}, spansRecords/spansStreams)
+		}
+	})
+	b.Run("open", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			var err error
+			if s, err = Open(ctx, dir, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+const (
+	spansRecords = 1_000_000
+	spansStreams = 10_000
+)
+
+func fillSpans(b *testing.B, dir string) *backend.Backend {
+	b.Helper()
+	ctx := context.Background()
+	s, err := Open(ctx, dir, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	batches := make([]backend.Batch, 1000)
+	for i := range spansRecords {
+		batches[i%1000] = backend.Batch{Stream: fmt.Sprintf("account/%d", i%spansStreams), Expected: backend.Any,
+			Records: []backend.Record{{Kind: backend.Event, Type: "deposited", Payload: make([]byte, 256)}}}
+		if i%1000 < 999 {
+			continue
+		}
+		if _, err := s.AppendAll(ctx, batches); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if _, err := s.Compact(ctx, backend.Cut{}); err != nil {
+		b.Fatal(err)
+	}
+	return s
+}

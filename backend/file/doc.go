@@ -28,7 +28,8 @@
 //	span.go standing.go frames.go  a span's bytes, and what it knows of a stream
 //	heads.go                       where streams stand behind the newest span
 //	pack.go seal.go compact.go     making spans, of segments and of spans
-//	read.go stream.go unfold.go    reading the log, a stream, and a span by position
+//	read.go stream.go              reading the log, and a stream
+//	unfold.go unfolded.go          reading spans by position
 //	snapshots.go list.go           reading snapshots; listing streams, and where each stands
 //	scan.go scanstreams.go         checking all of it
 //	survey.go                      checking, and what can be read of a damaged span

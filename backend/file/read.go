@@ -168,14 +168,14 @@ func corruptRecord(file string, off, n int64, r *backend.Record, err error) erro
 // log reads the whole store, in position order: the spans, then the log behind them.
 func (r *reader) log(q backend.Query, yield func(backend.Record, error) bool) error {
 	next := q.From // the least position that was not dealt with
-	for _, sp := range r.v.spans {
+	for i, sp := range r.v.spans {
 		if uint64(sp.to) < q.From || sp.records == 0 {
 			continue
 		}
 		if uint64(sp.from) > q.To {
 			break
 		}
-		if err := r.logSpan(sp, &q, &next, yield); err != nil {
+		if err := r.logSpan(i, &q, &next, yield); err != nil {
 			return err
 		}
 	}
@@ -234,7 +234,7 @@ func (r *reader) logDown(q backend.Query, yield func(backend.Record, error) bool
 		if uint64(sp.to) < q.From {
 			break
 		}
-		if err := r.logSpanDown(sp, &q, &next, yield); err != nil {
+		if err := r.logSpanDown(i, &q, &next, yield); err != nil {
 			return err
 		}
 	}

@@ -163,7 +163,7 @@ func (s *store) release() error {
 
 // closeFiles closes what is open inside the directory.
 func (s *store) closeFiles() (err error) {
-	s.unfolds.drop()
+	s.unfolds.close()
 	if s.view != nil {
 		s.unpin(s.view)
 		s.view = nil

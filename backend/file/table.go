@@ -209,6 +209,13 @@ func (t *texts) reserve(n int) {
 // last returns the n bytes that were written last.
 func (t *texts) last(n int) string { return t.String()[t.Len()-n:] }
 
+// add returns a string of b.
+func (t *texts) add(b []byte) string {
+	t.reserve(len(b))
+	t.Write(b)
+	return t.last(len(b))
+}
+
 // insertSnapshot puts s in its place. Slices that readers hold are not changed.
 func insertSnapshot(list []snapshot, s snapshot) []snapshot {
 	at := sort.Search(len(list), func(i int) bool { return list[i].version > s.version })

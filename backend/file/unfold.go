@@ -1,92 +1,134 @@
 package file
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/codec"
 )
 
-// unfolded is a span in memory, as reading it by position needs it: its records stand by
-// stream, and where each position is must be gathered from all of them. That takes one
-// reading of the whole, some 10 ms for 16 MiB.
-type unfolded struct {
-	sp    *span
-	bytes []byte   // the file up to the end of its records
-	order []uint32 // where the record of each position, from the span's first on, has its envelope; 0: nowhere
-	far   []farOff // the same for positions that lie far apart, in their order; then order is empty
-	lost  []lostFrame
-	users int // guarded by unfolds.mu
-}
-
-// farOff is where the record of a position has its envelope.
-type farOff struct {
-	position backend.Position
-	off      uint32
-}
-
-// lostFrame is positions of a span whose records can't be read.
-type lostFrame struct {
-	from, to backend.Position
-	lost     lostRecord
-}
-
-// unfolds keeps the spans that were unfolded last: a read goes page by page.
+// unfolds keeps the spans that were unfolded last: a read goes page by page. Of a read that
+// goes on it unfolds the next span beside it.
 type unfolds struct {
 	mu    sync.Mutex
 	kept  []*unfolded // the one used last comes last
-	spare []*unfolded // their memory is used again
+	next  *unfolded   // the one that a read will come to; nil: none
+	began time.Time   // when that was
+	stop  context.CancelFunc
+	wait  sync.WaitGroup // for its filling
 	timer *time.Timer
 }
 
 const (
 	unfoldsKept = 2
 	unfoldsIdle = 2 * time.Second // then they go
+	// A read goes on when a span has given it, and reads before, one record in so many.
+	goesOnAfter = 32
 )
 
 // get returns the span unfolded, to be given back by put.
 func (u *unfolds) get(ctx context.Context, s *store, sp *span) (*unfolded, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock() // others wait: they may want the same
+	for {
+		u.mu.Lock()
+		u.idle()
+		f := u.find(sp)
+		if f == nil {
+			f = u.room(sp)
+			u.kept = append(u.kept, f)
+			u.mu.Unlock()
+			return f, u.filled(f, f.fill(ctx, s, false))
+		}
+		f.users++
+		ready := f.ready
+		u.mu.Unlock()
+		select {
+		case <-ready: // others wait: they want the same
+		case <-ctx.Done():
+			u.put(f)
+			return nil, context.Cause(ctx)
+		}
+		if f.err == nil {
+			return f, nil
+		}
+		u.put(f) // it failed for another, whose context may have ended
+	}
+}
+
+// find returns what is kept of a span, as the one used last; nil if nothing is.
+func (u *unfolds) find(sp *span) *unfolded {
+	if f := u.next; f != nil && f.sp == sp {
+		if len(u.kept) >= unfoldsKept {
+			u.take(u.least())
+		}
+		u.kept, u.next = append(u.kept, f), nil
+		return f
+	}
 	for i, f := range u.kept {
 		if f.sp == sp {
 			u.kept = append(append(u.kept[:i:i], u.kept[i+1:]...), f)
-			f.users++
-			u.timer.Reset(unfoldsIdle)
-			return f, nil
+			return f
 		}
 	}
-	f := &unfolded{}
-	if n := len(u.spare); n > 0 {
-		f, u.spare = u.spare[n-1], u.spare[:n-1]
-	}
-	if err := f.fill(ctx, s, sp); err != nil {
-		return nil, err
-	}
-	f.users = 1
-	if u.kept = append(u.kept, f); len(u.kept) > unfoldsKept {
-		u.retire(0)
-	}
-	if u.timer == nil {
-		u.timer = time.AfterFunc(unfoldsIdle, u.forget)
-	}
-	u.timer.Reset(unfoldsIdle)
-	return f, nil
+	return nil
 }
 
-// retire takes one out of those that are kept.
-func (u *unfolds) retire(i int) {
-	f := u.kept[i]
-	u.kept = append(u.kept[:i:i], u.kept[i+1:]...)
-	if f.users == 0 && len(u.spare) == 0 {
-		f.sp = nil
-		u.spare = append(u.spare, f)
+// room returns room for one more of those that are kept, which the caller uses and fills.
+func (u *unfolds) room(sp *span) *unfolded {
+	var f *unfolded
+	if len(u.kept) >= unfoldsKept {
+		f = u.take(u.least())
 	}
+	return f.of(sp)
+}
+
+// least is the one that is needed least: one that a read has passed, or else the one that
+// was used least recently.
+func (u *unfolds) least() int { return max(0, u.passed()) }
+
+// passed is one that a read has passed, and nobody uses; -1 if there is none.
+func (u *unfolds) passed() int {
+	return slices.IndexFunc(u.kept, func(f *unfolded) bool { return f.users == 0 && f.passed.Load() })
+}
+
+// take takes one out of those that are kept, and returns it if nobody uses it: its memory is
+// used again. There is none at -1.
+func (u *unfolds) take(i int) *unfolded {
+	if i < 0 {
+		return nil
+	}
+	f := u.kept[i]
+	if u.kept = append(u.kept[:i:i], u.kept[i+1:]...); f.users > 0 {
+		return nil
+	}
+	return f
+}
+
+// of begins with a span, in the memory of f if that is not nil.
+func (f *unfolded) of(sp *span) *unfolded {
+	if f == nil {
+		f = &unfolded{}
+	}
+	f.sp, f.users, f.err, f.ready = sp, 1, nil, make(chan struct{})
+	f.served.Store(0)
+	f.passed.Store(false)
+	return f
+}
+
+// filled says that one is filled, or why not; then it is not kept, and its user is gone.
+func (u *unfolds) filled(f *unfolded, err error) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if f.err = err; err != nil {
+		f.users--
+		u.kept = slices.DeleteFunc(slices.Clone(u.kept), func(k *unfolded) bool { return k == f })
+		if u.next == f {
+			u.next = nil
+		}
+	}
+	close(f.ready)
+	return err
 }
 
 func (u *unfolds) put(f *unfolded) {
@@ -95,152 +137,180 @@ func (u *unfolds) put(f *unfolded) {
 	f.users--
 }
 
-// forget lets go of what nobody reads: nobody has for a while.
+// check has all records of f checked at once, which costs less than each when it is read
+// if most of them are. Its one user calls it; if there are others, nothing is done.
+func (u *unfolds) check(ctx context.Context, s *store, f *unfolded) error {
+	u.mu.Lock()
+	if f.checked() || f.damaged || f.users > 1 {
+		u.mu.Unlock()
+		return nil
+	}
+	f.ready = make(chan struct{})
+	u.mu.Unlock()
+	return u.filled(f, f.check(ctx, s))
+}
+
+// begin unfolds a span, with all records checked, beside a read that has pinned v and will
+// come to it. It ends with the read's context. One is unfolded so at a time, and stays until
+// the read comes to it, or does not for long.
+func (u *unfolds) begin(ctx context.Context, s *store, v *view, sp *span) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	of := func(f *unfolded) bool { return f.sp == sp }
+	if u.next != nil && (of(u.next) || u.next.users > 0 || time.Since(u.began) < unfoldsIdle) || slices.ContainsFunc(u.kept, of) {
+		return
+	}
+	room := u.next
+	if room == nil {
+		room = u.take(u.passed())
+	}
+	f := room.of(sp)
+	u.next, u.began = f, time.Now()
+	ctx, u.stop = context.WithCancel(ctx)
+	stop := u.stop
+	v.readers.Add(1)
+	u.wait.Go(func() {
+		defer s.unpin(v)
+		defer stop()
+		if u.filled(f, f.fill(ctx, s, true)) == nil {
+			u.put(f)
+		}
+	})
+}
+
+// idle lets go of what nobody reads when nobody has for a while.
+func (u *unfolds) idle() {
+	if u.timer == nil {
+		u.timer = time.AfterFunc(unfoldsIdle, u.forget)
+	}
+	u.timer.Reset(unfoldsIdle)
+}
+
 func (u *unfolds) forget() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.kept, u.spare = nil, nil
+	u.kept, u.next = nil, nil
 }
 
-// drop is forget for good.
-func (u *unfolds) drop() {
+// close lets go of all, and ends what is unfolded beside reads, of which there are none any
+// more.
+func (u *unfolds) close() {
+	u.mu.Lock()
 	if u.timer != nil {
 		u.timer.Stop()
 	}
+	if u.stop != nil {
+		u.stop()
+	}
+	u.mu.Unlock()
+	u.wait.Wait()
 	u.forget()
 }
 
-// fill reads the span and finds out where each position is.
-func (f *unfolded) fill(ctx context.Context, s *store, sp *span) error {
-	if int64(cap(f.bytes)) < sp.frames {
-		f.bytes = make([]byte, sp.frames)
+// logSpan reads span i, in position order.
+func (r *reader) logSpan(i int, q *backend.Query, next *uint64, yield func(backend.Record, error) bool) error {
+	sp := r.v.spans[i]
+	f, err := r.unfold(i, 1, q)
+	if err != nil {
+		return corruptRecord(sp.name, 0, 0, &backend.Record{Position: max(sp.from, backend.Position(*next))}, err)
 	}
-	f.bytes = f.bytes[:sp.frames]
-	switch n := uint64(sp.to-sp.from) + 1; {
-	case n > uint64(sp.size): // a record takes more than a byte: most positions are nowhere
-		f.order = f.order[:0]
-	case uint64(cap(f.order)) < n:
-		f.order = make([]uint32, n)
-	default:
-		f.order = f.order[:n]
-	}
-	f.sp, f.lost = sp, nil
-	f.forget()
-	if sound, err := f.hop(); sound || err != nil {
-		return err
-	}
-	w := window{of: sp, off: 0, buf: f.bytes}
-	f.forget() // something is damaged: look at each record
-	lost, err := sp.survey(ctx, s.codec, &w, func(at frame, r *backend.Record) {
-		begin := at.off + int64(at.head)
-		f.put(uint64(r.Position-sp.from), uint32(begin))
-		if at.mended {
-			d := codec.Decoder{Seed: s.codec}
-			d.Mend(f.bytes[begin:at.off+int64(at.n)], r.Position)
+	served := 0
+	defer func() { r.s.unfolds.served(f, served) }()
+	to := min(sp.to, backend.Position(q.To))
+	for i := f.seek(max(sp.from, backend.Position(q.From))); i < f.slots(); i++ {
+		at, number := f.at(i)
+		if at > to {
+			break
 		}
-	})
-	for _, l := range lost {
-		if l.position > 0 {
-			f.lost = append(f.lost, lostFrame{l.position, l.to, l})
+		if number == 0 {
+			continue
 		}
+		if served%fetchOnce == 0 {
+			r.fetch(f, i, 1)
+		}
+		served++
+		if err := f.lostBetween(backend.Position(*next), at); err != nil {
+			return err
+		}
+		if err := r.v.holes.between(backend.Position(*next), at); err != nil {
+			return err
+		}
+		if err := r.numbered(f, at, number); err != nil {
+			return err
+		}
+		if err := r.hand(q, yield); err != nil {
+			return err
+		}
+		*next = uint64(at) + 1
 	}
-	f.sort()
-	return err
+	f.passed.Store(to == sp.to)
+	return f.lostBetween(backend.Position(*next), to)
 }
 
-// forget drops what is known of where positions are.
-func (f *unfolded) forget() {
-	clear(f.order)
-	f.far = f.far[:0]
+func (r *reader) logSpanDown(i int, q *backend.Query, next *backend.Position, yield func(backend.Record, error) bool) error {
+	sp := r.v.spans[i]
+	f, err := r.unfold(i, -1, q)
+	if err != nil {
+		return corruptRecord(sp.name, 0, 0, &backend.Record{Position: min(sp.to, *next)}, err)
+	}
+	served := 0
+	defer func() { r.s.unfolds.served(f, served) }()
+	from := max(sp.from, backend.Position(q.From))
+	for i := f.seekDown(min(sp.to, backend.Position(q.To))); i >= 0; i-- {
+		at, number := f.at(i)
+		if at < from {
+			break
+		}
+		if number == 0 {
+			continue
+		}
+		if served%fetchOnce == 0 {
+			r.fetch(f, i, -1)
+		}
+		served++
+		if err := f.lostBetween(at, *next); err != nil {
+			return err
+		}
+		if err := r.v.holes.between(at, *next); err != nil {
+			return err
+		}
+		if err := r.numbered(f, at, number); err != nil {
+			return err
+		}
+		if err := r.hand(q, yield); err != nil {
+			return err
+		}
+		*next = at - 1
+	}
+	f.passed.Store(from == sp.from)
+	return f.lostBetween(from, *next)
 }
 
-// put notes where a record is, by how far its position is above the span's first. It
-// returns false if another is known to be there.
-func (f *unfolded) put(rel uint64, off uint32) bool {
-	if len(f.order) == 0 {
-		f.far = append(f.far, farOff{f.sp.from + backend.Position(rel), off})
-		return true
+// unfold returns span i of the view unfolded. If the read goes on, the one that it comes to
+// next, a step away, is unfolded beside it.
+func (r *reader) unfold(i, step int, q *backend.Query) (*unfolded, error) {
+	u, sp := &r.s.unfolds, r.v.spans[i]
+	f, err := u.get(r.ctx, r.s, sp)
+	if err != nil {
+		return nil, err
 	}
-	if f.order[rel] != 0 {
-		return false
+	enough := int64(sp.records / goesOnAfter)
+	wanted := r.left < 0 && min(q.To, uint64(sp.to))-max(q.From, uint64(sp.from)) >= uint64(enough)
+	if !wanted && f.served.Load() < enough {
+		return f, nil
 	}
-	f.order[rel] = off
-	return true
+	if i += step; i >= 0 && i < len(r.v.spans) {
+		if next := r.v.spans[i]; next.records > 0 && uint64(next.from) <= q.To && uint64(next.to) >= q.From {
+			u.begin(r.ctx, r.s, r.v, next)
+		}
+	}
+	return f, u.check(r.ctx, r.s, f)
 }
 
-// sort orders what was put, and returns false if a position was put twice.
-func (f *unfolded) sort() bool {
-	slices.SortFunc(f.far, func(a, b farOff) int { return cmp.Compare(a.position, b.position) })
-	for i := 1; i < len(f.far); i++ {
-		if f.far[i].position == f.far[i-1].position {
-			return false
-		}
-	}
-	return true
-}
-
-// above returns the first record at a position or above it, at most at to; off is 0 if
-// there is none.
-func (f *unfolded) above(p, to backend.Position) (at backend.Position, off uint32) {
-	if len(f.order) == 0 {
-		i, _ := slices.BinarySearchFunc(f.far, p, func(a farOff, p backend.Position) int { return cmp.Compare(a.position, p) })
-		if i < len(f.far) && f.far[i].position <= to {
-			return f.far[i].position, f.far[i].off
-		}
-		return 0, 0
-	}
-	for ; p <= to; p++ {
-		if off := f.order[p-f.sp.from]; off != 0 {
-			return p, off
-		}
-	}
-	return 0, 0
-}
-
-// below is above downwards, to from.
-func (f *unfolded) below(p, from backend.Position) (at backend.Position, off uint32) {
-	if len(f.order) == 0 {
-		i, ok := slices.BinarySearchFunc(f.far, p, func(a farOff, p backend.Position) int { return cmp.Compare(a.position, p) })
-		if !ok {
-			i--
-		}
-		if i >= 0 && f.far[i].position >= from {
-			return f.far[i].position, f.far[i].off
-		}
-		return 0, 0
-	}
-	for ; p >= from; p-- {
-		if off := f.order[p-f.sp.from]; off != 0 {
-			return p, off
-		}
-	}
-	return 0, 0
-}
-
-// hop reads the span and steps from frame to frame, behind the reading: the bytes are
-// still near then. It returns false if that does not come out right.
-func (f *unfolded) hop() (sound bool, err error) {
-	const ahead = binary.MaxVarintLen64 + 6 // what it takes to step over a frame
-	n, places, b, have, sound := uint64(0), uint32(0), f.bytes, 0, true
-	for off := headerSize; have < len(b); {
-		part := b[have:min(have+readSize, len(b))]
-		if _, err := f.sp.ReadAt(part, int64(have)); err != nil {
-			return false, unreadable(f.sp.name, int64(have), err)
-		}
-		have += len(part)
-		for sound && (off+ahead <= have || have == len(b) && off < have) {
-			rel, head := binary.Uvarint(b[off:have])
-			if sound = head > 0 && rel <= uint64(f.sp.to-f.sp.from) && f.put(rel, uint32(off+head)); !sound {
-				break
-			}
-			size, err := codec.Length(b[off+head : have])
-			places = placesCRC(places, rel)
-			sound = err == nil && size <= len(b)-off-head
-			off += head + size
-			n++
-		}
-	}
-	return sound && n == f.sp.records && places == f.sp.places && f.sort(), nil
+// served is put for a read that was given so many records.
+func (u *unfolds) served(f *unfolded, n int) {
+	f.served.Add(int64(n))
+	u.put(f)
 }
 
 // So many records are brought in at once, and so many bytes of each.
@@ -250,12 +320,23 @@ const (
 )
 
 // fetch has the processor bring in the records of the next positions, i being the first's
-// place in order. They lie all over the span, and memory answers late, but to many at a
-// time.
-func (r *reader) fetch(f *unfolded, i int) {
+// slot. They lie all over the span, and memory answers late, but to many at a time.
+func (r *reader) fetch(f *unfolded, i, step int) {
 	var sum byte
+	var offs [fetchOnce]uint32
+	for n := range offs {
+		if i < 0 || i >= len(f.order) {
+			break
+		}
+		off := f.order[i]
+		if off > 0 && f.checked() {
+			off = f.briefs[off-1].off
+		}
+		offs[n] = off
+		i += step
+	}
 	b, last := f.bytes, len(f.bytes)-1
-	for _, off := range f.order[min(i, len(f.order)):min(i+fetchOnce, len(f.order))] {
+	for _, off := range offs {
 		for at := int(off); at < int(off)+fetchBytes; at += 64 {
 			sum += b[min(at, last)]
 		}
@@ -263,79 +344,22 @@ func (r *reader) fetch(f *unfolded, i int) {
 	r.fetched = sum
 }
 
-// logSpan reads a span, in position order.
-func (r *reader) logSpan(sp *span, q *backend.Query, next *uint64, yield func(backend.Record, error) bool) error {
-	f, err := r.s.unfolds.get(r.ctx, r.s, sp)
-	if err != nil {
-		return corruptRecord(sp.name, 0, 0, &backend.Record{Position: max(sp.from, backend.Position(*next))}, err)
-	}
-	defer r.s.unfolds.put(f)
-	to := min(sp.to, backend.Position(q.To))
-	at, off := f.above(max(sp.from, backend.Position(q.From)), to)
-	for n := 0; off != 0; at, off = f.above(at+1, to) {
-		if n++; n%fetchOnce == 1 {
-			r.fetch(f, int(at-sp.from))
-		}
-		if err := f.lostBetween(backend.Position(*next), at); err != nil {
-			return err
-		}
-		if err := r.v.holes.between(backend.Position(*next), at); err != nil {
-			return err
-		}
-		if err := r.frame(f, at, int64(off)); err != nil {
-			return err
-		}
-		if err := r.hand(q, yield); err != nil {
-			return err
-		}
-		*next = uint64(at) + 1
-	}
-	return f.lostBetween(backend.Position(*next), to)
-}
-
-func (r *reader) logSpanDown(sp *span, q *backend.Query, next *backend.Position, yield func(backend.Record, error) bool) error {
-	f, err := r.s.unfolds.get(r.ctx, r.s, sp)
-	if err != nil {
-		return corruptRecord(sp.name, 0, 0, &backend.Record{Position: min(sp.to, *next)}, err)
-	}
-	defer r.s.unfolds.put(f)
-	from := max(sp.from, backend.Position(q.From))
-	at, off := f.below(min(sp.to, backend.Position(q.To)), from)
-	for ; off != 0; at, off = f.below(at-1, from) {
-		if err := f.lostBetween(at, *next); err != nil {
-			return err
-		}
-		if err := r.v.holes.between(at, *next); err != nil {
-			return err
-		}
-		if err := r.frame(f, at, int64(off)); err != nil {
-			return err
-		}
-		if err := r.hand(q, yield); err != nil {
-			return err
-		}
-		*next = at - 1
-	}
-	return f.lostBetween(from, *next)
-}
-
-// lostBetween returns the error of a record that is lost, if there is one.
-func (f *unfolded) lostBetween(from, to backend.Position) error {
-	for i := range f.lost {
-		if l := &f.lost[i]; l.from <= to && l.to >= from {
-			return l.lost.err()
-		}
-	}
-	return nil
-}
-
-// frame reads the record at a position, whose envelope is at off, into r.record.
-func (r *reader) frame(f *unfolded, p backend.Position, off int64) error {
+// numbered reads the record at a position into r.record: see unfolded.order.
+func (r *reader) numbered(f *unfolded, p backend.Position, number uint32) error {
 	if err := r.ended(); err != nil {
 		return err
 	}
+	off := number
+	if f.checked() {
+		w := &f.briefs[number-1]
+		if w.kind != 0 {
+			f.record(w, p, &r.record)
+			return nil
+		}
+		off = w.off
+	}
 	if _, err := r.decoder.Decode(f.bytes[off:], p, f.sp.base, &r.record); err != nil {
-		return corruptRecord(f.sp.name, off, 0, &r.record, err)
+		return corruptRecord(f.sp.name, int64(off), 0, &r.record, err)
 	}
 	return nil
 }

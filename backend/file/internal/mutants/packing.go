@@ -121,10 +121,16 @@ var packing = []mutant{
 		old: "\t\t\t\tf.Forget()\n", new: "",
 		pkg: inAttack, test: "TestASyncThatFailsPoisonsAndLosesNothing", root: true},
 
-	// backend/file/unfold.go, span.go and stream.go
-	{name: "the places of a span's records are not checked", promise: "P3", file: "backend/file/unfold.go",
-		old: "return n == f.sp.records && places == f.sp.places", new: "return n == f.sp.records",
+	// backend/file/unfold.go, unfolded.go, span.go and stream.go
+	{name: "the places of a span's records are not checked", promise: "P3", file: "backend/file/unfolded.go",
+		old: "w.n == w.f.sp.records && w.places == w.f.sp.places", new: "w.n == w.f.sp.records",
 		pkg: inAttack, test: "TestNoPositionOfASpanIsPassedOver"},
+	{name: "a record that failed its check on the way is handed out", promise: "P3", file: "backend/file/unfold.go",
+		old: "\t\tif w.kind != 0 {", new: "\t\tif true {",
+		pkg: inFile, test: "TestDamageIsToldAlikeWhereverAReadComesFrom", fast: true},
+	{name: "a record of a stream that failed its check is handed out", promise: "P3", file: "backend/file/stream.go",
+		old: "if err != nil || at >= from &&", new: "if err != nil && r.record.Stream == \"\" || at >= from &&",
+		pkg: inFile, test: "TestAFlippedBitIsNeverALieAndIsAlwaysReported"},
 	{name: "a skip list's checksum is not compared", promise: "P3", file: "backend/file/span.go",
 		old: "err != io.EOF ||\n\t\tcrc32.Update(sp.seed, castagnoli, b[:size-4]) != binary.LittleEndian.Uint32(b[size-4:]) {", new: "err != io.EOF {",
 		pkg: inAttack, test: "TestASkipListThatRotsIsNeverBelieved"},
