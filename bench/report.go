@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/papyra-go/papyra/internal/chart"
 )
 
 // about is what a reader must know of a run beside its figures.
@@ -303,20 +305,7 @@ func spanOf(s samples) string {
 
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// thousands is x without decimals, its digits in groups of three.
-func thousands(x float64) string {
-	if math.IsNaN(x) || math.IsInf(x, 0) {
-		return "n/a"
-	}
-	digits := strconv.FormatFloat(math.Abs(x), 'f', 0, 64)
-	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	if x < 0 {
-		digits = "-" + digits
-	}
-	return digits
-}
+func thousands(x float64) string { return chart.Thousands(x) }
 
 // short is x with three digits at least, for figures of any size.
 func short(x float64) string {

@@ -8,6 +8,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/papyra-go/papyra/internal/chart"
 )
 
 // allOfThem are results with a sample of every engine in every row that it can do.
@@ -49,7 +51,7 @@ func TestFiguresRead(t *testing.T) {
 		{thousands(1234567.4), "1,234,567"}, {thousands(-1234), "-1,234"}, {thousands(12), "12"}, {thousands(math.NaN()), "n/a"},
 		{short(123.4), "123"}, {short(12.34), "12.3"}, {short(1.234), "1.23"}, {short(0.1234), "0.123"}, {short(math.Inf(1)), "n/a"},
 		{trim(2.50), "2.5"}, {trim(3), "3"}, {trim(100), "100"},
-		{brief(950), "950"}, {brief(7834), "7.8k"}, {brief(101e3), "101k"}, {brief(999_999), "1.0M"}, {brief(1.26e6), "1.3M"},
+		{chart.Brief(950), "950"}, {chart.Brief(7834), "7.8k"}, {chart.Brief(101e3), "101k"}, {chart.Brief(999_999), "1.0M"}, {chart.Brief(1.26e6), "1.3M"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %s, want %s", c.got, c.want)

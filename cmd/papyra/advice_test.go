@@ -253,7 +253,7 @@ func follow(t *testing.T, dir string, all map[backend.Position]string, said stri
 			}
 		})
 		// Where one byte of a record's head in a span is wrong, it is Recover that mends it.
-		if n := bytes.Count(rescued, []byte("\n")); n != left && n != left-1 {
+		if n := bytes.Count(rescued, []byte(`{"position":`)); n != left && n != left-1 {
 			t.Errorf("the export has rescued %d records, of %d", n, left)
 		}
 	case slices.Contains(advice, adviseRestore):

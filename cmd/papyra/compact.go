@@ -152,7 +152,7 @@ func (x *compacting) plan(ctx context.Context, retention backend.Retention) erro
 	}
 	if !report.Clean() {
 		return &hinted{fmt.Sprintf("mend it first: papyra scan --store %s says how", shellWord(x.place.String())),
-			fmt.Errorf("%w: a damaged store is not compacted: %s", backend.ErrCorrupt, counted(report))}
+			fmt.Errorf("%w: a damaged store is not compacted: %s", backend.ErrCorrupt, tally(report))}
 	}
 	if x.cut, err = b.PlanCut(ctx, retention); err != nil {
 		return x.refused(err)

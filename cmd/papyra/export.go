@@ -6,14 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/spf13/cobra"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/internal/lines"
+	"github.com/papyra-go/papyra/internal/transfer"
 )
 
-const exportLong = `export writes every record, snapshots too, as one line of JSON each, in commit
-order, to standard output or to a file. Equal stores give equal bytes.
+const exportLong = `export writes all that a store holds as lines of JSON, to standard output or to a
+file: a head line, one line for each record, snapshots too, in commit order, one for
+each stream whose records are all gone, and a last line with counts and a checksum, so
+that an export that was cut off or changed is noticed. papyra import makes the same
+store of it again. Equal stores give equal bytes. A file whose name ends in .zst is
+compressed with zstd.
 
 A payload that is JSON without white space between its tokens stands in "payload"
 with its own bytes; any other payload stands in "payload_base64". A file is written
@@ -30,6 +38,7 @@ type exportShape struct {
 	header
 	Out     string           `json:"out"`
 	Records uint64           `json:"records"`
+	Gone    uint64           `json:"gone"` // streams of which nothing is left
 	Bytes   int64            `json:"bytes"`
 	First   backend.Position `json:"first_position"`
 	Last    backend.Position `json:"last_position"`
@@ -44,7 +53,7 @@ func (a *app) exportCommand() *cobra.Command {
 		Use:     "export",
 		Short:   "Write all records as lines of JSON",
 		Long:    exportLong,
-		Example: "  papyra export --store file:///var/lib/app --out app.ndjson\n  papyra export | zstd > app.ndjson.zst\n  papyra export --from 1001\n  papyra export --skip-damage --out rescued.ndjson",
+		Example: "  papyra export --store file:///var/lib/app --out app.ndjson\n  papyra export --out app.ndjson.zst\n  papyra export | zstd > app.ndjson.zst\n  papyra export --from 1001\n  papyra export --skip-damage --out rescued.ndjson",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			x := &exporter{app: a, query: q, skip: skip}
@@ -66,10 +75,9 @@ type exporter struct {
 	*app
 	query    backend.Query
 	skip     bool // damage is left out instead of ending the export
-	w        io.Writer
+	w        *transfer.Writer
 	progress *progress
 	last     backend.Position // in the store
-	line     []byte
 	done     exportShape
 	left     leftOut
 }
@@ -81,8 +89,8 @@ func (x *exporter) here(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
-	x.w, x.progress = x.out, new(progress)
-	if err := x.records(ctx, b); err != nil {
+	x.progress = new(progress)
+	if err := x.write(ctx, b, x.out); err != nil {
 		return err
 	}
 	return x.left.verdict()
@@ -107,8 +115,7 @@ func (x *exporter) to(ctx context.Context, path string) error {
 	defer x.progress.end()
 	err = replaceFile(target, func(w io.Writer) error {
 		buf := bufio.NewWriterSize(w, 1<<20)
-		x.w = buf
-		if err := x.records(ctx, b); err != nil {
+		if err := x.packed(ctx, b, buf, strings.HasSuffix(target, ".zst")); err != nil {
 			return err
 		}
 		return buf.Flush()
@@ -116,7 +123,7 @@ func (x *exporter) to(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	x.done.header, x.done.Out, x.done.LeftOut = headerOf("papyra.export/1", p, b), path, x.left.positions
+	x.done = exportShape{headerOf("papyra.export/1", p, b), path, x.w.Records, x.w.Gone, x.w.Bytes, x.w.First, x.w.Last, x.left.positions}
 	x.progress.end()
 	if err := x.print(); err != nil {
 		return err
@@ -134,46 +141,79 @@ func (x *exporter) print() error {
 	return err
 }
 
-// records writes what the query asks for as lines.
-func (x *exporter) records(ctx context.Context, b *backend.Backend) (err error) {
+// packed is write, compressed if zip is set. It compresses in one thread, so that equal
+// stores give equal bytes on every machine.
+func (x *exporter) packed(ctx context.Context, b *backend.Backend, w io.Writer, zip bool) error {
+	if !zip {
+		return x.write(ctx, b, w)
+	}
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true))
+	if err != nil {
+		return err
+	}
+	if err := x.write(ctx, b, z); err != nil {
+		return err
+	}
+	return z.Close()
+}
+
+// write writes the lines of the export.
+func (x *exporter) write(ctx context.Context, b *backend.Backend, w io.Writer) (err error) {
+	head := lines.Head{From: backend.Position(x.query.From), To: backend.Position(x.query.To), SkipsDamage: x.skip}
 	if x.last, err = b.Last(ctx); err != nil {
 		return err
 	}
-	if x.skip {
-		return x.around(ctx, b)
+	if x.w, err = transfer.NewWriter(w, head); err != nil {
+		return err
 	}
-	if err := x.read(ctx, b, &x.query); err != nil {
-		return x.stopped(err)
+	last := x.last
+	switch {
+	case head.Whole():
+		err = x.whole(ctx, b)
+	case x.skip:
+		err = x.around(ctx, b)
+	default:
+		if err = x.read(ctx, b, &x.query); err != nil {
+			err = x.stopped(err)
+		}
+	}
+	if x.query.To > 0 && x.query.To < uint64(last) {
+		last = 0
+	}
+	if err != nil {
+		return err
+	}
+	return x.w.Finish(last)
+}
+
+// whole writes all that the store holds.
+func (x *exporter) whole(ctx context.Context, b *backend.Backend) error {
+	for item, err := range transfer.Items(ctx, b) {
+		if err != nil {
+			return x.stopped(err)
+		}
+		if err := x.w.Put(item); err != nil {
+			return err
+		}
+		x.progress.set(int64(x.w.Last), int64(x.last))
 	}
 	return nil
 }
 
-// read writes what q asks for until the end or an error, and moves q.From behind what
-// it wrote.
+// read writes the records that q asks for until the end or an error, and moves q.From
+// behind what it wrote.
 func (x *exporter) read(ctx context.Context, b *backend.Backend, q *backend.Query) error {
 	for r, err := range b.Read(ctx, *q) {
 		if err != nil {
 			return err
 		}
-		x.line = append(appendRecord(x.line[:0], &r), '\n')
-		n, err := x.w.Write(x.line)
-		if err != nil {
-			return fmt.Errorf("writing the export: %w", err)
+		if err := x.w.Put(lines.Line{Record: &r}); err != nil {
+			return err
 		}
-		x.done.count(r.Position, n)
 		x.progress.set(int64(r.Position), int64(x.last))
 		q.From = uint64(r.Position) + 1
 	}
 	return nil
-}
-
-func (e *exportShape) count(at backend.Position, n int) {
-	if e.Records == 0 {
-		e.First = at
-	}
-	e.Records++
-	e.Bytes += int64(n)
-	e.Last = at
 }
 
 // stopped says how far an export came before err, and what to do about damage.
@@ -181,8 +221,8 @@ func (x *exporter) stopped(err error) error {
 	if errors.Is(err, backend.ErrCorrupt) {
 		err = &hinted{"--skip-damage leaves it out and exports the rest; papyra scan says what else to do", err}
 	}
-	if x.done.Records == 0 {
+	if x.w.Records == 0 {
 		return err
 	}
-	return &during{fmt.Sprintf("export stopped after position %d", x.done.Last), err}
+	return &during{fmt.Sprintf("export stopped after position %d", x.w.Last), err}
 }

@@ -61,8 +61,8 @@ func ticking() func() time.Time {
 	}
 }
 
-// fill puts known records into b; the fixture named empty gets none, and many gets
-// a thousand streams besides.
+// fill puts known records into b; the fixture named empty gets none, many gets a
+// thousand streams besides, and of thin one stream is cut and two are deleted.
 func fill(ctx context.Context, b *backend.Backend, name string) error {
 	if name == "empty" {
 		return nil
@@ -98,10 +98,17 @@ func fill(ctx context.Context, b *backend.Backend, name string) error {
 		}
 	}
 	_, err = b.SaveSnapshot(ctx, backend.Record{Stream: "account/ada", Version: 2, Epoch: 3, Type: "state", Payload: []byte(`{"cents":50}`)})
-	if err != nil || name != "many" {
-		return err
+	switch {
+	case err == nil && name == "many":
+		return fillMany(ctx, b)
+	case err == nil && name == "thin":
+		_, err = b.Compact(ctx, backend.Cut{Floors: []backend.StreamFloor{
+			{Stream: "$sys/shop/lifecycle", Delete: true},
+			{Stream: "account/ada", Floor: 3},
+			{Stream: "evil \x1b[31m \u202e name", Delete: true},
+		}})
 	}
-	return fillMany(ctx, b)
+	return err
 }
 
 func fillMany(ctx context.Context, b *backend.Backend) error {

@@ -1,11 +1,13 @@
 // Command papyra is the operators' tool for papyra stores: it says what a store
-// holds, whether it is whole, what to do when it is not, does that, and gets the
-// records out.
+// holds, whether it is whole, what to do when it is not, does that, and moves records
+// out of stores and into them.
 //
 // Most commands only read: they open the store read-only, never create one, and
 // leave every byte of it as it is; a store that a process holds open can be read
 // where its engine allows that. recover and compact change a store. They look at it
-// in the same way first, show what they are going to do, and ask (ask.go).
+// in the same way first, show what they are going to do, and ask (ask.go). import,
+// copy and bench write, through the packages internal/transfer and
+// internal/storebench.
 //
 // docs/cli.md describes commands, JSON shapes and exit codes. To read the code,
 // begin with run.go (what every command shares), then exit.go, store.go and any

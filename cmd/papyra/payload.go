@@ -2,14 +2,13 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/internal/lines"
 )
 
 // previewBytes is about how much of a payload a line shows.
@@ -17,52 +16,6 @@ const previewBytes = 100
 
 // isJSON reports whether a payload is JSON that can be shown as such.
 func isJSON(payload []byte) bool { return utf8.Valid(payload) && json.Valid(payload) }
-
-// verbatim reports whether a payload can stand in a line of JSON with the very
-// bytes that it has, so that an import can take them back: it is JSON without
-// white space outside its strings and without hidden characters.
-func verbatim(payload []byte) bool {
-	if !isJSON(payload) || bytes.ContainsFunc(payload, hidden) {
-		return false
-	}
-	var buf bytes.Buffer
-	return json.Compact(&buf, payload) == nil && bytes.Equal(buf.Bytes(), payload)
-}
-
-// appendPayload appends a payload as a field: "payload" with its own bytes where
-// they are verbatim JSON, else "payload_base64".
-func appendPayload(dst, payload []byte) []byte {
-	if verbatim(payload) {
-		dst = append(dst, `"payload":`...)
-		return append(dst, payload...)
-	}
-	dst = append(dst, `"payload_base64":"`...)
-	dst = base64.StdEncoding.AppendEncode(dst, payload)
-	return append(dst, '"')
-}
-
-// appendMeta appends the pairs in their order: "meta" if all are UTF-8, else
-// "meta_base64".
-func appendMeta(dst []byte, m backend.Meta) []byte {
-	name, form := `"meta":[`, func(s string) string { return s }
-	for k, v := range m.All() {
-		if !utf8.ValidString(k) || !utf8.ValidString(v) {
-			name = `"meta_base64":[`
-			form = func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-		}
-	}
-	dst = append(dst, name...)
-	first := true
-	for k, v := range m.All() {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = appendString(append(dst, '['), form(k))
-		dst = append(appendString(append(dst, ','), form(v)), ']')
-	}
-	return append(dst, ']')
-}
 
 // preview is a payload in one line of printable characters: JSON as JSON, text in
 // quotes, other bytes in hexadecimal. limit 0 shows all of it.
@@ -104,7 +57,7 @@ func escapeUnprintable(doc string) string {
 	safe := make([]byte, 0, len(doc))
 	for _, r := range doc {
 		if unprintable(r) {
-			safe = appendEscape(safe, r)
+			safe = lines.AppendEscape(safe, r)
 		} else {
 			safe = utf8.AppendRune(safe, r)
 		}

@@ -50,8 +50,18 @@ func (p *progress) set(done, total int64) {
 	_ = p.bar.Set64(done) // a bar that can't be drawn is no reason to stop
 }
 
-// end takes the bar away; also twice.
+// hide takes the bar away until it is set again: a line is about to be written.
+func (p *progress) hide() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
+
+// end takes the bar away; also twice, and if it never was there.
 func (p *progress) end() {
+	if p == nil {
+		return
+	}
 	if p.bar != nil {
 		_ = p.bar.Finish()
 	}

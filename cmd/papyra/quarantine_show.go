@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/internal/lines"
+	"github.com/papyra-go/papyra/internal/transfer"
 )
 
 // showShape is what quarantine show says.
@@ -179,14 +181,21 @@ func (q *quarantine) export(ctx context.Context, names []string, out string, all
 	}
 	done := exportShape{header: header{"papyra.export/1", q.place.String(), quarantineEngine}, Out: printable(out)}
 	write := func(w io.Writer) error {
-		buf := bufio.NewWriter(w)
-		for i := range found {
-			line := append(appendRecord(nil, &found[i].record), '\n')
-			done.count(found[i].record.Position, len(line))
-			if _, err := buf.Write(line); err != nil {
-				return fmt.Errorf("writing the export: %w", err)
-			}
+		if len(found) == 0 {
+			return nil
 		}
+		buf := bufio.NewWriter(w)
+		x, err := transfer.NewWriter(buf, lines.Head{SkipsDamage: true})
+		for i := 0; i < len(found) && err == nil; i++ {
+			err = x.Put(lines.Line{Record: &found[i].record})
+		}
+		if err == nil {
+			err = x.Finish(0)
+		}
+		if err != nil {
+			return err
+		}
+		done.Records, done.Bytes, done.First, done.Last = x.Records, x.Bytes, x.First, x.Last
 		return buf.Flush()
 	}
 	if out == "" || out == "-" {

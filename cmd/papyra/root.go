@@ -18,8 +18,9 @@ const rootLong = `papyra looks at the stores of papyra's durable actors: what is
 they are whole, and what to do when they are not; and it does that.
 
 recover and compact change a store: they show first what they are going to do, and
-ask. The commands that look change nothing. Say which store with --store, or with
-the environment variable PAPYRA_STORE.
+ask. import, copy and bench write, and make a store that is not there. Every other
+command reads and changes nothing. Say which store with --store, or with the
+environment variable PAPYRA_STORE.
 
 Exit codes: 0 fine; 1 the operation failed; 2 anomalies found, or left; 3 the store
 is locked or can't be reached; 64 wrong usage; 130 interrupted.`
@@ -27,13 +28,14 @@ is locked or can't be reached; 64 wrong usage; 130 interrupted.`
 const rootExample = `  papyra doctor --store file:///var/lib/app
   papyra scan --store file:///var/lib/app --format json
   PAPYRA_STORE=file:///var/lib/app papyra inspect summary
-  papyra export --store file:///var/lib/app --out app.ndjson
+  papyra export --store file:///var/lib/app --out app.ndjson.zst
+  papyra import --store file:///var/lib/new app.ndjson.zst
   papyra recover --store file:///var/lib/app --dry-run`
 
 func (a *app) rootCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "papyra",
-		Short:             "Look at, check, mend and export papyra stores",
+		Short:             "Look at, check, mend, export and import papyra stores",
 		Long:              rootLong,
 		Example:           rootExample,
 		Version:           thisVersion().Version,
@@ -51,7 +53,8 @@ func (a *app) rootCommand() *cobra.Command {
 	flags.BoolVar(&a.noProgress, "no-progress", false, "no progress bar, also on a terminal")
 	flags.Lookup("store").DefValue = "" // a URL may hold a password: not for help texts
 	c.SetHelpCommand(helpCommand(c))
-	c.AddCommand(a.versionCommand(), a.inspectCommand(), a.scanCommand(), a.doctorCommand(), a.exportCommand(),
+	c.AddCommand(a.versionCommand(), a.inspectCommand(), a.scanCommand(), a.doctorCommand(),
+		a.exportCommand(), a.importCommand(), a.copyCommand(), a.benchCommand(),
 		a.startupCheckCommand(), a.recoverCommand(), a.compactCommand(), a.quarantineCommand())
 	return c
 }

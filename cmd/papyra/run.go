@@ -56,13 +56,18 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if flushErr := a.out.Flush(); flushErr != nil && (err == nil || errors.Is(err, errReported)) {
 		err = fmt.Errorf("writing to standard output: %w", flushErr)
 	}
-	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+	if err != nil && errors.Is(context.Cause(ctx), errInterrupted) && !saysHowFar(err) {
 		err = errInterrupted
 	}
 	if !errors.Is(err, errReported) && err != nil {
 		fmt.Fprintln(stderr, "papyra: "+oneLine(err))
 	}
 	return exitCode(err)
+}
+
+// saysHowFar reports whether err is an interruption that says how far the command came.
+func saysHowFar(err error) bool {
+	return errors.Is(err, errInterrupted) && errors.As(err, new(*during))
 }
 
 // oneLine is an error as one line of printable characters: what, where, and what

@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		"truncates": program(truncate),
 		"opens":     program(opens),
 		"tears":     program(tear),
+		"longline":  program(longLine),
+		"lots":      program(lots),
 	})
 }
 
@@ -41,10 +43,19 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") == "1",
 		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			python, err := filepath.Abs(filepath.Join("testdata", "python"))
+			env.Setenv("PYTHON", python)
+			return err
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":      exits,
 			"interrupts": interrupts,
 			"flip":       flip,
+			"unzstd":     unzstd,
+			"kills":      kills,
+			"cut":        cut,
+			"replace":    replace,
 		},
 	})
 }

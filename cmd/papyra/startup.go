@@ -167,7 +167,7 @@ func (st *starting) in(ctx context.Context, mode backend.StartupMode) (m startMo
 			return m, err
 		}
 	}
-	found := counted(st.scan)
+	found := tally(st.scan)
 	switch {
 	case st.scan.Clean():
 		m.Detail = "starts: the check finds nothing wrong"
@@ -203,7 +203,7 @@ func (st *starting) recovering(ctx context.Context, m startMode) (startMode, err
 	case m.Starts:
 		m.Detail = "starts, after a recovery of " + steps
 	case len(left) == 0:
-		m.Detail = fmt.Sprintf("recovers in %s, and then refuses what is left of %s", steps, counted(st.plan.Before))
+		m.Detail = fmt.Sprintf("recovers in %s, and then refuses what is left of %s", steps, tally(st.plan.Before))
 	default:
 		m.Detail = fmt.Sprintf("recovers in %s, and then refuses what is left: %s", steps, printable(left[0].String()))
 		if n := len(left) - 1 + more; n > 0 {
@@ -213,8 +213,8 @@ func (st *starting) recovering(ctx context.Context, m startMode) (startMode, err
 	return m, nil
 }
 
-// counted is how many findings there are.
-func counted(r *backend.ScanReport) string {
+// tally is how many findings there are.
+func tally(r *backend.ScanReport) string {
 	return count(r.Damages, "damage") + " and " + count(r.Warnings, "warning")
 }
 

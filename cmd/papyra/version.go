@@ -12,10 +12,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/internal/lines"
 )
-
-// exportFormat is the version of the lines that export writes.
-const exportFormat = 1
 
 // versionShape is what version says.
 type versionShape struct {
@@ -66,7 +64,7 @@ func thisVersion() versionShape {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Engines:  backend.Schemes(),
-		Formats:  map[string]int{"export": exportFormat, "file": file.FormatVersion},
+		Formats:  map[string]int{"export": lines.Format, "file": file.FormatVersion},
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
