@@ -10,7 +10,7 @@ PKGS     = ./...
 ATTACKED = ./backend/file ./backend/file/internal/attack
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check race cover fuzz crash mutants counts conformance bench bench-long tidy clean
+.PHONY: help run test check race cover fuzz crash mutants counts conformance man bench bench-long tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
 	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/...
+
+man: ## write the manual pages of the command into bin/man
+	$(GO) run ./cmd/papyra man bin/man
 
 bench: ## durable appends, replay, reads, disk and growth beside nine peers, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
 	cd bench && $(GO) run . $(ARGS)

@@ -1,5 +1,7 @@
 package backend
 
+import "time"
+
 // Batch is what an append makes durable all together or not at all: one or more
 // numbered records for one stream.
 //
@@ -68,6 +70,10 @@ type Result struct {
 func (r *Result) decided() bool { return r.Repeated || r.Err != nil }
 
 // Query says what to read: one stream, or the whole store.
+//
+// From and To bound it, the fields from Kinds on select from what lies between, and
+// a record is read if it passes all of them: see [Query.Selects]. Limit counts what
+// passes.
 type Query struct {
 	// Stream is the stream to read, in version order. Empty: the whole store, in
 	// position order.
@@ -86,6 +92,18 @@ type Query struct {
 	// snapshots are asked for alone: they are ordered by the version that they
 	// cover, those of one version by position.
 	Kinds Kinds
+	// Prefix selects the streams whose names begin with it, bytewise. Empty: all. It is
+	// for reads of the whole store: beside a Stream it is ErrInvalid, and so is one
+	// that is longer than a name may be, holds NUL or is not valid UTF-8.
+	Prefix string
+	// Types selects the records whose Type is one of these, to the byte; the empty
+	// string selects records without a type. None: all. One that can't be a type is
+	// ErrInvalid. Nobody may change the slice until the loop has ended.
+	Types []string
+	// Since and Until select by [Record.Time]: from Since on, and before Until, so that
+	// ranges that meet share nothing. Zero: no bound. Until before Since is ErrInvalid.
+	// Times order nothing: all the records between From and To are looked at.
+	Since, Until time.Time
 }
 
 // Head is where a stream stands. The zero Head is a stream that holds nothing

@@ -72,7 +72,8 @@ type Store interface {
 	// Read yields what q asks for. Payload and Meta of a record may be reused when
 	// the iterator advances. After an error the iterator ends. The bounds are
 	// plain here: From is at least 1, To may exceed the last there is, Kinds is
-	// not zero, Limit zero means none.
+	// not zero, Limit zero means none. Prefix, Types, Since and Until are zero: the
+	// Backend selects by them, for all engines; but see [Searcher].
 	//
 	// A gap in a stream, or a record that fails its check, is ErrCorrupt, at its
 	// place in the order: never skipped. From below the floor yields from the floor.
@@ -123,6 +124,19 @@ type Store interface {
 
 	// Close releases everything. What was acknowledged is durable already.
 	Close() error
+}
+
+// Searcher is for a [Driver] whose store can look for records, such as one with an
+// index of types or times: it need not hand over what nobody asked for. It is optional,
+// and what a [LogDriver] has of it is not used.
+type Searcher interface {
+	// Search is Read for a query of the whole store with any of Prefix, Types, Since
+	// and Until. It yields every record that q asks for, in order, at most q.Limit. It
+	// may yield others too, which count for the limit: the Backend looks at each
+	// again. If it yields fewer than q.Limit, there are no more.
+	//
+	// A stream is always read whole, by Read: nobody would see a gap in it otherwise.
+	Search(ctx context.Context, q Query) iter.Seq2[Record, error]
 }
 
 // Info is what an engine says of itself.

@@ -11,7 +11,8 @@ import (
 // the caller's loop body runs: it may append, read, or take its time.
 //
 // A page costs some allocations, so that pages grow while a read goes on, up to a quarter
-// of what was read: the loop may end early.
+// of what was read: the loop may end early. A page is so many records of the driver's,
+// however few of them are asked for: what is left out costs no memory.
 const (
 	pageRecords = 256
 	pageMost    = 1024
@@ -22,7 +23,8 @@ const (
 // borrowed: valid until the loop goes on to the next record; [Record.Clone] keeps
 // them. The read ends where the store stood when the loop began; records that are
 // appended meanwhile are not in it. An error ends the loop; it comes where it
-// belongs in the order, after all that could be read.
+// belongs in the order, after all that could be read, also where nobody can tell
+// whether what is damaged was asked for.
 //
 // The loop body may call anything, on this backend too, and may end the loop at
 // any time. Errors: [ErrInvalid], [ErrCompacted] (q.From lies below the stream's
@@ -63,32 +65,28 @@ func (b *Backend) read(ctx context.Context, q Query, yield func(Record, error) b
 
 // reading is where a read stands.
 type reading struct {
-	q     Query // what is left to read, but for Limit: bounds resolved
-	left  int   // records left to yield; -1: no limit
-	count int   // records that were read
-	page  *page
-	ended bool
-	same  int  // snapshots at the page's edge that the next page meets again
-	dense bool // of a stream, by version: a page begins where the last one ended
+	q        Query // what is left to read, but for Limit: bounds resolved
+	left     int   // records left to yield; -1: no limit
+	count    int   // records that were read
+	page     *page
+	ended    bool
+	same     int  // snapshots at the page's edge that the next page meets again
+	dense    bool // of a stream, by version: a page begins where the last one ended
+	filtered bool // not all that the driver yields is asked for
+
+	// Of what the driver has yielded for this page, also if it was not asked for:
+	seen  int    // how many
+	last  uint64 // the place of the last
+	alike int    // how many of the newest stand at that place
 }
 
 // begin validates q and fixes where the read ends.
 func (b *Backend) begin(ctx context.Context, q Query) (*reading, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
 	snapshots := q.Kinds == KindSet(Snapshot)
-	switch {
-	case q.Limit < 0:
-		return nil, fmt.Errorf("%w: Limit is %d: want 0 (no limit) or more", ErrInvalid, q.Limit)
-	case q.Kinds&^AllKinds != 0:
-		return nil, fmt.Errorf("%w: Kinds %#x holds unknown kinds", ErrInvalid, uint32(q.Kinds))
-	case q.Stream != "" && q.Kinds.Has(Snapshot) && !snapshots:
-		return nil, fmt.Errorf("%w: Kinds: of a stream, ask for its snapshots alone or not at all", ErrInvalid)
-	}
-	if q.Stream != "" {
-		if err := CheckStream(q.Stream); err != nil {
-			return nil, err
-		}
-	}
-	r := &reading{q: q, left: -1}
+	r := &reading{q: q, left: -1, filtered: q.filters()}
 	if q.Limit > 0 {
 		r.left = q.Limit
 	}
@@ -147,18 +145,18 @@ func (b *Backend) usable(ctx context.Context) error {
 	return b.call(ctx, func() error { return nil })
 }
 
-// fill reads the next page. Records that it holds are good even if it fails.
+// fill reads the next page. Records that it holds are good even if it fails; where
+// much is left out it may be empty.
 func (b *Backend) fill(ctx context.Context, r *reading) error {
 	r.page.reset()
+	r.seen, r.alike = 0, 0
 	want := min(max(pageRecords, r.count/4), pageMost)
-	if r.left >= 0 {
+	if r.left >= 0 && !r.filtered {
 		want = min(want, r.left)
 	}
-	q := r.q
-	q.Limit = want + r.same
 	skip, full := r.same, false
 	err := b.call(ctx, func() error {
-		for rec, err := range b.driver.Read(ctx, q) {
+		for rec, err := range b.source(ctx, r, want+r.same) {
 			if err != nil {
 				return err
 			}
@@ -166,25 +164,53 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 				skip--
 				continue
 			}
-			if r.dense && len(r.page.records) == 0 && uint64(rec.Version) != r.edge() {
+			if r.dense && r.seen == 0 && uint64(rec.Version) != r.edge() {
 				return b.overtaken(ctx, r)
 			}
-			r.page.add(&rec)
-			if full = len(r.page.records) == want || len(r.page.bytes) >= pageBytes; full {
+			r.see(&rec)
+			if !r.filtered || r.q.Selects(&rec) {
+				r.page.add(&rec)
+			}
+			if full = r.seen == want || len(r.page.records) == r.left || len(r.page.bytes) >= pageBytes; full {
 				return nil
 			}
 		}
-		if r.dense && len(r.page.records) == 0 {
+		if r.dense && r.seen == 0 {
 			return b.overtaken(ctx, r)
 		}
 		return nil
 	})
-	r.count += len(r.page.records)
+	r.count += r.seen
 	if r.left >= 0 {
 		r.left -= len(r.page.records)
 	}
 	r.ended = err != nil || !full || r.left == 0 || !r.advance()
 	return err
+}
+
+// source is the driver's next records, at most limit. The driver selects by Kinds, and
+// by the rest only where it can search.
+func (b *Backend) source(ctx context.Context, r *reading, limit int) iter.Seq2[Record, error] {
+	q := r.q
+	q.Limit = limit
+	if s, ok := b.driver.(Searcher); ok && r.filtered && q.Stream == "" {
+		return s.Search(ctx, q)
+	}
+	return b.driver.Read(ctx, q.plain())
+}
+
+// see notes a record that the driver has yielded.
+func (r *reading) see(rec *Record) {
+	place := uint64(rec.Position)
+	if r.q.Stream != "" {
+		place = uint64(rec.Version)
+	}
+	if place != r.last {
+		r.alike = 0
+	}
+	r.seen++
+	r.alike++
+	r.last = place
 }
 
 // overtaken says why the stream does not go on at the edge of what was read: a
@@ -201,33 +227,22 @@ func (b *Backend) overtaken(ctx context.Context, r *reading) error {
 	}
 }
 
-// advance moves the bounds past the page, which is not empty. It returns whether
-// anything may be left.
+// advance moves the bounds past what was seen, which is not nothing. It returns
+// whether anything may be left.
 func (r *reading) advance() bool {
-	place := func(i int) uint64 {
-		if r.q.Stream == "" {
-			return uint64(r.page.records[i].Position)
-		}
-		return uint64(r.page.records[i].Version)
-	}
-	n := len(r.page.records)
-	last := place(n - 1)
 	if r.q.Stream != "" && r.q.Kinds.Has(Snapshot) { // several may stand at one version
-		again := 0
-		for again < n && place(n-1-again) == last {
-			again++
-		}
-		if again == n && r.edge() == last {
+		again := r.alike
+		if again == r.seen && r.edge() == r.last {
 			again += r.same
 		}
 		r.same = again
-		r.setEdge(last)
+		r.setEdge(r.last)
 		return true
 	}
 	if r.q.Reverse {
-		r.q.To = last - 1
+		r.q.To = r.last - 1
 	} else {
-		r.q.From = last + 1
+		r.q.From = r.last + 1
 	}
 	return r.q.From <= r.q.To
 }

@@ -24,7 +24,7 @@ func broken(target conformance.ID, name string, how breaking) mutant {
 }
 
 func mutants() []mutant {
-	return slices.Concat(openMutants(), appendMutants(), moreAppendMutants(), occMutants(), idemMutants(), readMutants(), moreReadMutants(), metricMutants(), lockMutants(), claimMutants(), compactMutants(), moreCompactMutants(), retentionMutants(), errorMutants())
+	return slices.Concat(openMutants(), appendMutants(), moreAppendMutants(), occMutants(), idemMutants(), readMutants(), moreReadMutants(), filterMutants(), metricMutants(), lockMutants(), claimMutants(), compactMutants(), moreCompactMutants(), retentionMutants(), errorMutants())
 }
 
 func openMutants() []mutant {

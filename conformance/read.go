@@ -13,7 +13,7 @@ import (
 var reads = needs(stored, []ID{"READ-01", "READ-02", "READ-04", "READ-05"})
 
 func readGroup() Group {
-	return Group{"READ", "What a read yields, in which order, and for how long it is valid.", []Rule{
+	return Group{"READ", "What a read yields, in which order, and for how long it is valid.", append([]Rule{
 		{ID: "READ-01", Name: "From is inclusive", Requires: stored,
 			Sentence: "A read begins with the record at From: a version with a stream, else a position; zero is the first there is.",
 			Check:    read01},
@@ -74,7 +74,7 @@ func readGroup() Group {
 		{ID: "READ-21", Name: "listings are whole beside new streams", Requires: []ID{"READ-18"},
 			Sentence: "While streams are being created, every stream that was there before is listed, once and in order.",
 			Check:    read21},
-	}}
+	}, filterRules()...)}
 }
 
 // library fills streams a, b and c, taking turns, and returns all records.

@@ -133,6 +133,20 @@ func queryText(q backend.Query) string {
 	if q.Reverse {
 		s += " reverse"
 	}
+	if q.Prefix != "" {
+		s += fmt.Sprintf(" prefix %.40q", q.Prefix)
+	}
+	if len(q.Types) > 0 {
+		s += fmt.Sprintf(" types %.80q", q.Types)
+	}
+	for _, bound := range []struct {
+		name string
+		at   time.Time
+	}{{"since", q.Since}, {"until", q.Until}} {
+		if !bound.at.IsZero() {
+			s += fmt.Sprintf(" %s %v", bound.name, bound.at.Format(time.RFC3339Nano))
+		}
+	}
 	return s
 }
 

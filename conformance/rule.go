@@ -10,7 +10,7 @@ import (
 
 // Version is the version of the suite. It changes when a rule is added or its
 // meaning does.
-const Version = "0.3"
+const Version = "0.4"
 
 // ID names a rule for ever: a group and a number, such as "OCC-02". Numbers are
 // not reused, and need not be dense.

@@ -73,6 +73,14 @@ func (e *hinted) Error() string { return plain(e.err) }
 // Unwrap returns the cause.
 func (e *hinted) Unwrap() error { return e.err }
 
+// hint adds what to do about err, if it wraps a sentinel. Nil stays nil.
+func hint(err, sentinel error, what string) error {
+	if errors.Is(err, sentinel) {
+		return &hinted{what, err}
+	}
+	return err
+}
+
 // coded is an error with an exit code that its cause does not tell.
 type coded struct {
 	code int
@@ -109,6 +117,7 @@ var outcomes = []struct {
 	{backend.ErrUnsupported, "unsupported", exitFailed},
 	{backend.ErrNoSpace, "no-space", exitFailed},
 	{backend.ErrCompacted, "compacted", exitFailed},
+	{backend.ErrNotFound, "not-found", exitFailed},
 }
 
 // outcome is the word and the exit code for err.

@@ -62,7 +62,8 @@ func ticking() func() time.Time {
 }
 
 // fill puts known records into b; the fixture named empty gets none, many gets a
-// thousand streams besides, and of thin one stream is cut and two are deleted.
+// thousand streams besides, unseen records that nobody can read, and of thin one
+// stream is cut and two are deleted.
 func fill(ctx context.Context, b *backend.Backend, name string) error {
 	if name == "empty" {
 		return nil
@@ -97,6 +98,11 @@ func fill(ctx context.Context, b *backend.Backend, name string) error {
 			return err
 		}
 	}
+	if name == "unseen" {
+		if err := fillUnseen(ctx, b); err != nil {
+			return err
+		}
+	}
 	_, err = b.SaveSnapshot(ctx, backend.Record{Stream: "account/ada", Version: 2, Epoch: 3, Type: "state", Payload: []byte(`{"cents":50}`)})
 	switch {
 	case err == nil && name == "many":
@@ -108,6 +114,22 @@ func fill(ctx context.Context, b *backend.Backend, name string) error {
 			{Stream: "evil \x1b[31m \u202e name", Delete: true},
 		}})
 	}
+	return err
+}
+
+// unseen are characters that leave no ink, or do something: one of each sort.
+const unseen = "\u200b\u200d\u2060\ufeff\u00ad\u034f\u061c\u115f\u3164\uffa0\u17b4\u180e\ufe0f\u2800\u00a0\u3000\u2028\u202e\u2066\u0085\u009b\x7f\U000e0041\U000e0100\ue000\ufff9"
+
+// fillUnseen puts unseen wherever a record has room for it.
+func fillUnseen(ctx context.Context, b *backend.Backend) error {
+	meta, err := backend.MakeMeta("k"+unseen, "v"+unseen)
+	if err != nil {
+		return err
+	}
+	_, err = b.Append(ctx, backend.Batch{Stream: "unseen" + unseen, Expected: backend.Any, Records: []backend.Record{
+		{Type: "json" + unseen, Payload: []byte(`{"a` + unseen + `":"` + unseen + `"}`), Meta: meta},
+		{Type: "text" + unseen, Payload: []byte(unseen + "\n\ttext"), Meta: meta},
+	}})
 	return err
 }
 

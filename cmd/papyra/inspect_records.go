@@ -5,32 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/papyra-go/papyra/backend"
 )
-
-// defaultLimit is how many records are shown if --limit does not say.
-const defaultLimit = 100
-
-// recordsFlags are the flags of inspect stream and inspect events.
-type recordsFlags struct {
-	query   backend.Query
-	kinds   []string
-	payload bool
-}
-
-func (f *recordsFlags) add(flags *pflag.FlagSet, place string) {
-	flags.Uint64Var(&f.query.From, "from", 0, "from this "+place+" on (0: the first there is)")
-	flags.Uint64Var(&f.query.To, "to", 0, "up to and with this "+place+" (0: the last)")
-	flags.IntVar(&f.query.Limit, "limit", defaultLimit, "at most so many (0: all)")
-	flags.BoolVar(&f.query.Reverse, "reverse", false, "newest first")
-	flags.StringSliceVar(&f.kinds, "kind", nil, "only these `kinds`: event, snapshot, lifecycle, audit, deadletter (default all but snapshot)")
-	flags.BoolVar(&f.payload, "payload", false, "show payloads whole")
-}
 
 func (a *app) streamCommand() *cobra.Command {
 	var f recordsFlags
@@ -40,20 +21,24 @@ func (a *app) streamCommand() *cobra.Command {
 		Long: `stream shows the records of one stream in the order of their versions. A
 payload is shown as JSON if it is JSON, as quoted text if it is text, else in
 hexadecimal. A stream's snapshots have an order of their own, and are
-asked for alone: --kind snapshot.`,
-		Example: "  papyra inspect stream order-17 --store file:///var/lib/app\n  papyra inspect stream order-17 --reverse --limit 1 --payload\n  papyra inspect stream order-17 --kind snapshot",
+asked for alone: --kind snapshot.
+
+` + filtersLong,
+		Example: "  papyra inspect stream order-17 --store file:///var/lib/app\n  papyra inspect stream order-17 --reverse --limit 1 --payload\n  papyra inspect stream order-17 --type paid --type refunded --since 2026-01-02\n  papyra inspect stream order-17 --kind snapshot",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("%s takes one stream's name, got %d arguments", c.CommandPath(), len(args))
+				return fmt.Errorf("%s takes one stream's name, got %s", c.CommandPath(), count(len(args), "argument"))
 			}
 			return backend.CheckStream(args[0])
 		},
+		ValidArgsFunction: a.completeStream,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.query.Stream = args[0]
 			return a.records(c.Context(), f)
 		},
 	}
-	f.add(c.Flags(), "version")
+	f.add(c, "version")
+	f.addKinds(c)
 	return c
 }
 
@@ -63,13 +48,48 @@ func (a *app) eventsCommand() *cobra.Command {
 		Use:   "events",
 		Short: "Show all records, in commit order",
 		Long: `events shows the records of all streams in the order of their positions, which
-is the order in which they were committed.`,
-		Example: "  papyra inspect events --store file:///var/lib/app --reverse --limit 20\n  papyra inspect events --kind lifecycle,deadletter",
+is the order in which they were committed: all kinds but snapshots, unless --kind
+says otherwise.
+
+` + filtersLong,
+		Example: "  papyra inspect events --store file:///var/lib/app --reverse --limit 20\n  papyra inspect events --prefix order- --type paid --since 2026-01-02 --until 2026-01-03\n  papyra inspect events --kind lifecycle,deadletter --since 90m",
 		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.records(c.Context(), f) },
 	}
-	f.add(c.Flags(), "position")
+	f.add(c, "position")
+	f.addPrefix(c)
+	f.addKinds(c)
 	return c
+}
+
+// ofKind are the commands that show all records of one kind.
+var ofKind = []struct {
+	use, what string
+	kind      backend.Kind
+}{
+	{"snapshots", "snapshots: the states that actors have saved", backend.Snapshot},
+	{"dead-letters", "dead letters: the messages that reached nobody", backend.DeadLetter},
+	{"audits", "audits: the reports that actor systems made of themselves", backend.Audit},
+	{"lifecycle", "lifecycle events: which actors started, stopped, crashed", backend.Lifecycle},
+}
+
+func (a *app) kindCommands() (list []*cobra.Command) {
+	for _, k := range ofKind {
+		var f recordsFlags
+		f.query.Kinds = backend.KindSet(k.kind)
+		c := &cobra.Command{
+			Use:     k.use,
+			Short:   "Show the " + k.what,
+			Long:    k.use + " shows the " + k.what + ",\nof all streams, in commit order. It is inspect events --kind " + k.kind.String() + ".\n\n" + filtersLong,
+			Example: "  papyra inspect " + k.use + " --store file:///var/lib/app --reverse --limit 10\n  papyra inspect " + k.use + " --since 24h --payload --format json",
+			Args:    noArguments,
+			RunE:    func(c *cobra.Command, _ []string) error { return a.records(c.Context(), f) },
+		}
+		f.add(c, "position")
+		f.addPrefix(c)
+		list = append(list, c)
+	}
+	return list
 }
 
 // recordsHeader begins the document of a list of records.
@@ -95,30 +115,18 @@ func (a *app) records(ctx context.Context, f recordsFlags) error {
 	return list.end(list.records(ctx, b, f))
 }
 
-// check turns --kind into the query's kinds.
-func (f *recordsFlags) check() error {
-	for _, name := range f.kinds {
-		k, err := backend.ParseKind(name)
-		if err != nil {
-			return usagef("--kind: %w", err)
-		}
-		f.query.Kinds |= backend.KindSet(k)
-	}
-	if q := f.query; q.Stream != "" && q.Kinds.Has(backend.Snapshot) && q.Kinds != backend.KindSet(backend.Snapshot) {
-		return usagef("--kind: of a stream, ask for its snapshots alone or not at all")
-	}
-	return notNegative(f.query.Limit)
-}
-
 // textRow lays out a record for people: numbers to the right, what may be long at
 // the end.
 const textRow = "%10v %9v  %-30v  %-10v  %-14v  %-20v  %v%v\n"
 
 func (r *rows) records(ctx context.Context, b *backend.Backend, f recordsFlags) error {
 	if r.format == formatText {
-		fmt.Fprintf(r.out, textRow, "POSITION", "VERSION", "TIME", "KIND", "TYPE", "STREAM", "PAYLOAD", "")
+		r.heading(textRow, "POSITION", "VERSION", "TIME", "KIND", "TYPE", "STREAM", "PAYLOAD", "")
 	}
-	q := f.query
+	q, some := systemStream(ctx, b, f.query)
+	if !some {
+		return r.none(ctx, b, f.query.Stream)
+	}
 	q.Limit = limitOf(q.Limit)
 	for record, err := range b.Read(ctx, q) {
 		if err != nil {
@@ -131,19 +139,49 @@ func (r *rows) records(ctx context.Context, b *backend.Backend, f recordsFlags) 
 			return err
 		}
 	}
-	return r.unknown(ctx, b, q.Stream)
+	return r.none(ctx, b, f.query.Stream)
 }
 
-// unknown tells people that a stream with nothing to show does not exist at all.
-func (r *rows) unknown(ctx context.Context, b *backend.Backend, stream string) error {
-	if r.n > 0 || stream == "" {
+// systemStream is q turned into a read of one stream where that holds all that q can
+// yield; some is false if none holds any of it. An actor system keeps the facts of a kind
+// in one stream: in a store of one system nobody has to read a million events to find ten
+// dead letters.
+func systemStream(ctx context.Context, b *backend.Backend, q backend.Query) (_ backend.Query, some bool) {
+	if q.Stream != "" || q.From != 0 || q.To != 0 || q.Kinds == 0 || q.Kinds.Has(backend.Event) || q.Kinds.Has(backend.Snapshot) {
+		return q, true
+	}
+	only := ""
+	for s, err := range b.Streams(ctx, backend.StreamQuery{Prefix: backend.SystemPrefix}) {
+		switch {
+		case err != nil: // what can be read in commit order is still shown
+			return q, true
+		case !q.Kinds.Has(backend.KindOf(s.Name)) || !strings.HasPrefix(s.Name, q.Prefix):
+		case only != "":
+			return q, true
+		default:
+			only = s.Name
+		}
+	}
+	q.Stream, q.Prefix = only, ""
+	return q, only != ""
+}
+
+// none tells people that there is nothing to show, and that a stream does not exist at
+// all.
+func (r *rows) none(ctx context.Context, b *backend.Backend, stream string) error {
+	if r.n > 0 {
 		return nil
 	}
-	h, err := b.Head(ctx, stream)
-	if err == nil && h == (backend.Head{}) {
-		return r.note("there is no stream %s: papyra inspect streams lists them", show(stream))
+	if stream != "" {
+		h, err := b.Head(ctx, stream)
+		if err != nil {
+			return err
+		}
+		if h == (backend.Head{}) {
+			return r.note("there is no stream %s: papyra inspect streams lists them", show(stream))
+		}
 	}
-	return err
+	return r.note("there is no such record")
 }
 
 func (r *rows) record(record *backend.Record, whole bool) error {

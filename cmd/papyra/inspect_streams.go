@@ -37,6 +37,9 @@ func (a *app) streams(ctx context.Context, q backend.StreamQuery) error {
 	if err := notNegative(q.Limit); err != nil {
 		return err
 	}
+	if err := nameLike("prefix", q.Prefix, backend.MaxStreamBytes); err != nil {
+		return err
+	}
 	b, p, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -51,7 +54,7 @@ func (a *app) streams(ctx context.Context, q backend.StreamQuery) error {
 
 func (r *rows) streams(ctx context.Context, b *backend.Backend, q backend.StreamQuery) error {
 	if r.format == formatText {
-		r.out.WriteString("     VERSION        FLOOR      EPOCH  STREAM\n")
+		r.heading("     VERSION        FLOOR      EPOCH  STREAM")
 	}
 	q.Limit = limitOf(q.Limit)
 	last := ""

@@ -53,8 +53,10 @@ type statShape struct {
 
 func (a *app) summaryCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "summary",
-		Short:   "Show how much of what a store holds (reads every record)",
+		Use:   "summary",
+		Short: "Show how much of what a store holds (reads every record)",
+		Long: `summary reads every record and counts them, by kind: what it counts could be read.
+Where one can't be read it shows what it has counted until then, and says so.`,
 		Example: "  papyra inspect summary --store file:///var/lib/app",
 		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.summary(c.Context()) },
@@ -131,7 +133,10 @@ func (s *summaryShape) count(r *backend.Record) {
 
 func (s *summaryShape) print(a *app) {
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(a.out, "%-10s %s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(a.out, "%s %s\n", a.paint(dim, fmt.Sprintf("%-10s", name)), fmt.Sprintf(format, args...))
+	}
+	incomplete := func(why string) {
+		fmt.Fprintf(a.out, "%s %s\n", a.judged(statusWarning, "incomplete"), why)
 	}
 	row("place", "%s", s.Place)
 	row("engine", "%s", s.Engine)
@@ -149,10 +154,10 @@ func (s *summaryShape) print(a *app) {
 		}
 	}
 	if s.Unlisted != nil {
-		row("incomplete", "the streams could not all be listed: %s", printable(s.Unlisted.Message))
+		incomplete("the streams could not all be listed: " + printable(s.Unlisted.Message))
 	}
 	if s.Error != nil && (s.Unlisted == nil || *s.Error != *s.Unlisted) {
-		row("incomplete", "the records were counted until one could not be read")
+		incomplete("the records were counted until one could not be read")
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"unicode/utf8"
 
 	"github.com/papyra-go/papyra/internal/lines"
 )
@@ -33,15 +34,19 @@ func (a *app) document(v any) error {
 	return err
 }
 
-// escapeHidden is JSON with hidden characters, which can only stand in strings,
-// as \u escapes.
+// escapeHidden is JSON, on one line, with everything unprintable, which can only stand
+// in strings, as \u escapes.
 func escapeHidden(doc []byte) []byte {
-	if !bytes.ContainsFunc(doc, lines.Hidden) {
+	if !bytes.ContainsFunc(doc, unprintable) {
 		return doc
 	}
 	safe := make([]byte, 0, len(doc)+16)
 	for _, r := range string(doc) {
-		safe = lines.AppendRune(safe, r)
+		if unprintable(r) {
+			safe = lines.AppendEscape(safe, r)
+		} else {
+			safe = utf8.AppendRune(safe, r)
+		}
 	}
 	return safe
 }

@@ -9,6 +9,9 @@
 // copy and bench write, through the packages internal/transfer and
 // internal/storebench.
 //
+// The commands that list records share their flags: inspect_filters.go. What they ask
+// for, package backend selects.
+//
 // docs/cli.md describes commands, JSON shapes and exit codes. To read the code,
 // begin with run.go (what every command shares), then exit.go, store.go and any
 // one command: each has a file of its own name. What is known of the file engine's

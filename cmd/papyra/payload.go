@@ -5,10 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"unicode/utf8"
-
-	"github.com/papyra-go/papyra/internal/lines"
 )
 
 // previewBytes is about how much of a payload a line shows.
@@ -39,28 +36,15 @@ func rendered(payload []byte, limit int) (text string, cut bool) {
 	case isJSON(payload):
 		var buf bytes.Buffer
 		_ = json.Compact(&buf, payload) // it is valid
-		return escapeUnprintable(buf.String()), false
+		return string(escapeHidden(buf.Bytes())), false
 	case utf8.Valid(payload):
 		short, cut := string(payload), false
 		if limit > 0 {
 			short, cut = clip(short, limit)
 		}
-		return strconv.Quote(short), cut
+		return quoted(short), cut
 	case limit > 0 && len(payload) > limit/2:
 		return "hex:" + hex.EncodeToString(payload[:limit/2]), true
 	}
 	return "hex:" + hex.EncodeToString(payload), false
-}
-
-// escapeUnprintable is JSON whose strings show only what prints.
-func escapeUnprintable(doc string) string {
-	safe := make([]byte, 0, len(doc))
-	for _, r := range doc {
-		if unprintable(r) {
-			safe = lines.AppendEscape(safe, r)
-		} else {
-			safe = utf8.AppendRune(safe, r)
-		}
-	}
-	return string(safe)
 }

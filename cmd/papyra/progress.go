@@ -1,11 +1,9 @@
 package main
 
 import (
-	"os"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 )
 
 // progress shows on standard error how far a long command is, if someone is there
@@ -18,7 +16,7 @@ type progress struct {
 
 // progress begins to show; unit is "bytes", or "" for plain numbers.
 func (a *app) progress(what, unit string) *progress {
-	if f, ok := a.err.(*os.File); !ok || a.noProgress || !term.IsTerminal(int(f.Fd())) {
+	if a.noProgress || !isTerminal(a.err) {
 		return new(progress)
 	}
 	bar := func() *progressbar.ProgressBar {

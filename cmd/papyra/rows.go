@@ -74,20 +74,11 @@ func (r *rows) end(err error) error {
 	return err
 }
 
-// limitOf is the limit to ask the store for: one more than shown, to know whether
-// there is more.
-func limitOf(limit int) int {
-	if limit > 0 {
-		return limit + 1
-	}
-	return 0
-}
-
 // note is a line for people below the rows; JSON says it in its own fields.
 func (r *rows) note(format string, args ...any) error {
 	if r.format == formatJSON {
 		return nil
 	}
-	_, err := fmt.Fprintf(r.out, "… "+format+"\n", args...)
+	_, err := fmt.Fprintln(r.out, r.paint(dim, "… "+fmt.Sprintf(format, args...)))
 	return err
 }

@@ -72,14 +72,14 @@ func TestAnInterruptGoesBeforeOtherErrors(t *testing.T) {
 }
 
 func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
-	for _, args := range []string{"", "version", "inspect", "inspect summary", "inspect streams", "inspect stream", "inspect events", "scan", "doctor", "export",
-		"startup-check", "recover", "compact", "quarantine", "quarantine list", "quarantine show", "quarantine export"} {
+	for _, c := range allCommands() {
+		args := append(strings.Fields(c.CommandPath())[1:], "--help")
 		var out bytes.Buffer
-		if code := run(t.Context(), append(strings.Fields(args), "--help"), &out, io.Discard); code != exitOK {
-			t.Errorf("papyra %s --help: exit code %d", args, code)
+		if code := run(t.Context(), args, &out, io.Discard); code != exitOK {
+			t.Errorf("%s --help: exit code %d", c.CommandPath(), code)
 		}
 		if !strings.Contains(out.String(), "Examples:\n  papyra") && !strings.Contains(out.String(), "Examples:\n  PAPYRA") {
-			t.Errorf("papyra %s --help has no example:\n%s", args, out.String())
+			t.Errorf("%s --help has no example:\n%s", c.CommandPath(), out.String())
 		}
 	}
 }

@@ -50,6 +50,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":      exits,
+			"refuses":    refuses,
 			"interrupts": interrupts,
 			"flip":       flip,
 			"unzstd":     unzstd,

@@ -43,6 +43,8 @@ func (p place) missing() error {
 		return errors.New("there is no such directory, and this command creates none")
 	case err != nil:
 		return fmt.Errorf("the directory can't be looked at: %w", reason(err))
+	case !info.IsDir() && !info.Mode().IsRegular():
+		return fmt.Errorf("%w: this is neither a directory, as a store is, nor a file", backend.ErrFormat)
 	case !info.IsDir():
 		return fmt.Errorf("%w: this is a file, and a store is a directory", backend.ErrFormat)
 	}

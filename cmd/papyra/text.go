@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -16,19 +19,69 @@ func printable(s string) string {
 	if strings.IndexFunc(s, unprintable) < 0 && utf8.ValidString(s) {
 		return s
 	}
-	q := strconv.Quote(s)
+	q := quoted(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
-func unprintable(r rune) bool { return !strconv.IsPrint(r) }
+// unprintable reports whether r does not print as itself: a control or format
+// character, a space that is none, or one that nobody sees.
+func unprintable(r rune) bool { return !strconv.IsPrint(r) || invisible(r) }
+
+// invisible reports whether r counts as printable and yet leaves no ink: fillers,
+// joiners, selectors of variants, the blank pattern of Braille.
+func invisible(r rune) bool {
+	return r > 0x300 && (r == 0x2800 || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector))
+}
+
+// quoted is s in quotes, in the manner of %q, with everything unprintable as an escape.
+func quoted(s string) string {
+	q := strconv.Quote(s)
+	if strings.IndexFunc(q, invisible) < 0 {
+		return q
+	}
+	var b strings.Builder
+	for _, r := range q {
+		switch {
+		case !invisible(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
 
 // show is a name as it stands where that is unmistakable, else in quotes.
 func show(name string) string {
 	odd := func(r rune) bool { return r == ' ' || r == '"' || r == '\\' || unprintable(r) }
 	if name == "" || strings.IndexFunc(name, odd) >= 0 || !utf8.ValidString(name) {
-		return strconv.Quote(name)
+		return quoted(name)
 	}
 	return name
+}
+
+// value is what a flag was given, for a message: like show, but that of a URL no password
+// is shown.
+func value(v string) string {
+	if strings.Contains(v, "://") {
+		return given(v)
+	}
+	return show(v)
+}
+
+// given is an argument for a message. One that is a URL may be a store's, and hold a
+// password.
+func given(arg string) string {
+	if !strings.Contains(arg, "://") {
+		return quoted(arg)
+	}
+	u, err := url.Parse(arg)
+	if err != nil {
+		return "a URL"
+	}
+	return quoted(place{u}.String())
 }
 
 // shellWord is s as one word of a shell's command line: a URL's path may hold what a
