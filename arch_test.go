@@ -28,28 +28,40 @@ var floors = map[string]int{
 	"internal/transfer":         3,
 	"backend/codec":             2,
 	"backend/memory":            3,
+	"backend/internal/kv":       3,
 	"backend/file":              4,
+	"backend/bolt":              4,
 	"conformance":               4,
 	"actorsys":                  4,
 	"backend/memory/memorytest": 5,
 	"backend/file/filetest":     5,
+	"backend/bolt/bolttest":     5,
 	"cmd/papyra":                5,
 	"examples/bank":             5,
 	"examples/bank/drive":       5,
 }
 
-// floorOf returns the floor of a package; one in an internal folder stands on the
-// floor of the house that it belongs to.
+// floorOf returns the floor of a package; one in an internal folder that is not listed
+// stands on the floor of the house that it belongs to.
 func floorOf(dir string) (floor int, ok bool) {
-	house, _, _ := strings.Cut(dir, "/internal/")
-	floor, ok = floors[house]
+	floor, ok = floors[houseOf(dir)]
 	return floor, ok
+}
+
+// houseOf returns the listed package that dir belongs to: itself, or the one whose internal
+// folder it is in.
+func houseOf(dir string) string {
+	if _, listed := floors[dir]; listed {
+		return dir
+	}
+	house, _, _ := strings.Cut(dir, "/internal/")
+	return house
 }
 
 // sameFloor lists what may be imported on its own floor: a package's own rooms.
 func sameFloor(from, to string) bool {
-	house, _, _ := strings.Cut(from, "/internal/")
-	return strings.HasPrefix(to, house+"/internal/")
+	_, listed := floors[to]
+	return !listed && houseOf(from) == houseOf(to)
 }
 
 // A package is what the tests here look at: one directory's files.

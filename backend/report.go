@@ -70,6 +70,7 @@ const (
 	Unreadable    AnomalyCode = "unreadable"     // the medium returned an error
 	WrongStore    AnomalyCode = "wrong-store"    // a healthy piece of another store, or of another place in this one
 	WrongHead     AnomalyCode = "wrong-head"     // a stream's head disagrees with its records
+	WrongIndex    AnomalyCode = "wrong-index"    // an index disagrees with the records that it leads to
 	MarkedHole    AnomalyCode = "marked-hole"    // records that a quarantine has given up; reported as a notice
 	BadPermission AnomalyCode = "bad-permission" // others than the owner may read or write the store
 )

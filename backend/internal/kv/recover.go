@@ -1,0 +1,91 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// Recover has the engine recover first, and then goes through the store as a full scan
+// does: after each view it writes, in one write, what mends that view's findings. Done
+// again, it finds what is left. A dry run writes into memory, so that what it says is what
+// would be done.
+func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
+	q := newQuarantine(l.dir, plan)
+	stats.Actions, err = l.engine.Recover(ctx, plan, q)
+	if err != nil {
+		return stats, err
+	}
+	on := l
+	if plan.DryRun {
+		on = &Log{engine: newOverlay(l.engine), dir: l.dir, facts: l.facts}
+	}
+	if err := on.load(); err != nil {
+		return stats, err
+	}
+	w := on.newWalk(backend.ScanPlan{Depth: backend.Full})
+	w.fixing = true
+	err = w.run(ctx, func(list []finding) error {
+		actions, err := on.mend(list, plan.Mode, q)
+		stats.Actions = append(stats.Actions, actions...)
+		return err
+	})
+	if err != nil {
+		return stats, err
+	}
+	return stats, on.load()
+}
+
+// mend does something about findings, as far as the mode allows.
+func (l *Log) mend(list []finding, mode backend.RecoveryMode, q *Quarantine) (actions []backend.RecoveryAction, err error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	defer l.tidyArena()
+	var fixes []func(Batch) error
+	for i := range list {
+		f := &list[i]
+		if f.fix == nil || f.mode > mode {
+			continue
+		}
+		a := backend.RecoveryAction{Action: f.does, File: f.File, Offset: f.Offset, Length: int64(len(f.save)), Detail: f.where() + f.Detail}
+		if len(f.save) > 0 {
+			if a.Saved, err = q.Save(fmt.Sprintf("position-%d", f.Position), f.save); err != nil {
+				return nil, err
+			}
+		}
+		actions, fixes = append(actions, a), append(fixes, f.fix)
+	}
+	if len(fixes) == 0 {
+		return nil, nil
+	}
+	err = l.engine.Write(func(b Batch) error {
+		for _, fix := range fixes {
+			if err := fix(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return actions, nil
+}
+
+// where says which record or stream a finding is about.
+func (f *finding) where() string {
+	switch {
+	case f.Stream != "" && f.Version > 0:
+		return fmt.Sprintf("stream %q version %d: ", f.Stream, f.Version)
+	case f.Stream != "":
+		return fmt.Sprintf("stream %q: ", f.Stream)
+	case f.Position > 0:
+		return fmt.Sprintf("position %d: ", f.Position)
+	}
+	return ""
+}
+
+// errLoop says that someone does not want to hear more.
+var errLoop = errors.New("the loop has ended")

@@ -1,0 +1,82 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"strings"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// pageStreams is how many streams one view lists.
+const pageStreams = 512
+
+// Streams lists the streams, page by page.
+func (l *Log) Streams(ctx context.Context, q backend.StreamQuery) iter.Seq2[backend.StreamInfo, error] {
+	return func(yield func(backend.StreamInfo, error) bool) {
+		left := q.Limit
+		for {
+			want := pageStreams
+			if q.Limit > 0 {
+				want = min(want, left)
+			}
+			list, err := l.list(q, want)
+			if ctx.Err() != nil {
+				err = errors.Join(context.Cause(ctx), err)
+			}
+			for _, info := range list {
+				if !yield(info, nil) {
+					return
+				}
+				q.After = info.Name
+			}
+			if err != nil {
+				yield(backend.StreamInfo{}, err)
+				return
+			}
+			if left -= len(list); len(list) < want || q.Limit > 0 && left <= 0 {
+				return
+			}
+		}
+	}
+}
+
+// list returns at most so many streams. What comes with an error is sound.
+func (l *Log) list(q backend.StreamQuery, most int) (out []backend.StreamInfo, err error) {
+	err = l.engine.View(func(s Snapshot) error {
+		c := s.Cursor([]byte{tableStreams}, after(tableStreams))
+		defer c.Close()
+		var buf buffers
+		seek := append([]byte{tableStreams}, q.Prefix...)
+		if q.After >= q.Prefix && q.After != "" {
+			seek = behind(nil, q.After)
+		}
+		for len(out) < most && c.Seek(seek) {
+			k, ok := parseStreamKey(c.Key())
+			if !ok {
+				return l.corrupt("", 0, 0, "a key among the streams is none")
+			}
+			name := string(k.name)
+			if !strings.HasPrefix(name, q.Prefix) {
+				return nil
+			}
+			h, found, err := l.readHead(s, name, &buf)
+			if err == nil && !found {
+				err = l.headless(s, name)
+			}
+			if err != nil {
+				return err
+			}
+			if was, doubtful := l.before(name); doubtful {
+				h, found = was, was.Head != backend.Head{}
+			}
+			if found {
+				out = append(out, backend.StreamInfo{Name: name, Head: h.Head})
+			}
+			seek = behind(seek[:0], name)
+		}
+		return c.Err()
+	})
+	return out, err
+}
