@@ -20,7 +20,7 @@ func (l *Log) Append(_ context.Context, records []backend.Record) error {
 	if p := l.unfit.Load(); p != nil {
 		return *p
 	}
-	heads, err := l.headsOf(records)
+	heads, fresh, err := l.headsOf(records)
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func (l *Log) Append(_ context.Context, records []backend.Record) error {
 		before[name] = *h
 	}
 	st := l.state
-	err = l.engine.Write(func(b Batch) error { return l.put(b, records, heads, &st) })
+	err = l.engine.Write(func(b Batch) error { return l.put(b, records, heads, fresh, &st) })
 	l.tidyArena()
 	if errors.Is(err, backend.ErrUnknownOutcome) {
 		l.doubt.Store(&before)
@@ -41,29 +41,37 @@ func (l *Log) Append(_ context.Context, records []backend.Record) error {
 	return nil
 }
 
-// headsOf returns where the streams of the records stand.
-func (l *Log) headsOf(records []backend.Record) (map[string]*head, error) {
-	heads := map[string]*head{}
+// headsOf returns where the streams of the records stand, and which of them are new.
+func (l *Log) headsOf(records []backend.Record) (heads map[string]*head, fresh map[string]bool, err error) {
+	heads = map[string]*head{}
 	var buf buffers
-	err := l.engine.View(func(s Snapshot) error {
+	err = l.engine.View(func(s Snapshot) error {
 		for i := range records {
 			name := records[i].Stream
 			if heads[name] != nil {
 				continue
 			}
-			h, _, err := l.readHead(s, name, &buf)
+			h, found, err := l.readHead(s, name, &buf)
+			if err == nil && !found {
+				err = l.headless(s, name, &buf)
+			}
 			if err != nil {
 				return err
 			}
-			heads[name] = &h
+			if heads[name] = &h; !found {
+				if fresh == nil {
+					fresh = map[string]bool{}
+				}
+				fresh[name] = true
+			}
 		}
 		return nil
 	})
-	return heads, err
+	return heads, fresh, err
 }
 
 // put adds what an append writes to a batch.
-func (l *Log) put(b Batch, records []backend.Record, heads map[string]*head, st *state) error {
+func (l *Log) put(b Batch, records []backend.Record, heads map[string]*head, fresh map[string]bool, st *state) error {
 	for i := range records {
 		r := &records[i]
 		h := heads[r.Stream]
@@ -81,6 +89,11 @@ func (l *Log) put(b Batch, records []backend.Record, heads map[string]*head, st 
 	for name, h := range heads {
 		if err := l.putHead(b, name, h); err != nil {
 			return err
+		}
+		if fresh[name] || h.Unreadable() {
+			if err := l.putName(b, name, h); err != nil {
+				return err
+			}
 		}
 	}
 	return l.putState(b, st)
@@ -106,6 +119,17 @@ func (l *Log) putPlace(b Batch, p backend.Position, pl place) error {
 func (l *Log) putHead(b Batch, name string, h *head) error {
 	key := appendHeadKey(l.take(len(name)+3), name)
 	return b.Set(key, h.append(l.take(8*10+4), l.sums, key))
+}
+
+// putName notes that there is such a stream; where it stands counts only if nothing of it
+// is left.
+func (l *Log) putName(b Batch, name string, h *head) error {
+	was := head{}
+	if h.Unreadable() {
+		was = head{Head: h.Head, cut: h.cut, deleted: h.deleted}
+	}
+	key := appendNameKey(l.take(1+len(name)), name)
+	return b.Set(key, was.append(l.take(8*10+4), l.sums, key))
 }
 
 func (l *Log) putState(b Batch, st *state) error {

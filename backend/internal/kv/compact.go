@@ -70,6 +70,11 @@ func (l *Log) setFloors(ctx context.Context, floors []backend.StreamFloor) error
 			if err := l.putCut(b, f.Stream, h); err != nil {
 				return err
 			}
+			if h.Unreadable() {
+				if err := l.putName(b, f.Stream, h); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})

@@ -5,8 +5,9 @@ import (
 )
 
 // head is where a stream stands, and what is known of its snapshots. It is written with
-// the records that it follows from, and, while a cut of the stream is not done yet, a
-// second time in table 'c':
+// the records that it follows from; while a cut of the stream is not done yet, a second time
+// in table 'c'; and when the stream begins, or has no numbered record left, in table 's', so
+// that it is noticed if all of a stream is missing, and no version is ever given again:
 //
 //	version v · epoch v · floor v · cut v · deleted v · snapshots v · newest v · newestAt v · CRC
 type head struct {
@@ -38,7 +39,7 @@ func (h *head) gone(kind backend.Kind, v backend.Version, p backend.Position) bo
 	return v < h.Floor
 }
 
-// encode returns the value of the key.
+// append appends the value of a key.
 func (h *head) append(dst []byte, s sums, key []byte) []byte {
 	from := len(dst)
 	dst = appendUvarints(dst, uint64(h.Version), h.Epoch, uint64(h.Floor), uint64(h.cut), uint64(h.deleted), h.snapshots, uint64(h.newest), uint64(h.newestAt))

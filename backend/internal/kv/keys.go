@@ -20,6 +20,7 @@ import (
 //	'e' name 00 02 version position       a snapshot: position, envelope
 //	'e' name 00 03                        where the stream stands: see head
 //	'p' position                          which record has this position: see place
+//	's' name                              that there is such a stream, and, if nothing of it is left, where it stands: see head
 //
 // Tables and parts of a stream that are not listed are a newer version's: they are left as
 // they are.
@@ -28,6 +29,7 @@ const (
 	tableCuts    = 'c'
 	tableStreams = 'e'
 	tablePlaces  = 'p'
+	tableNames   = 's'
 
 	partRecord   = 1
 	partSnapshot = 2
@@ -54,6 +56,8 @@ func appendSnapshotKey(dst []byte, name string, v backend.Version, p backend.Pos
 func appendHeadKey(dst []byte, name string) []byte { return appendStream(dst, name, partHead) }
 
 func appendCutKey(dst []byte, name string) []byte { return append(append(dst, tableCuts), name...) }
+
+func appendNameKey(dst []byte, name string) []byte { return append(append(dst, tableNames), name...) }
 
 func appendPlaceKey(dst []byte, p backend.Position) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, tablePlaces), uint64(p))

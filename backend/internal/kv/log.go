@@ -142,7 +142,11 @@ func (l *Log) head(stream string) (h head, err error) {
 		return was, nil
 	}
 	err = l.engine.View(func(s Snapshot) (err error) {
-		h, _, err = l.readHead(s, stream, new(buffers))
+		found := false
+		var buf buffers
+		if h, found, err = l.readHead(s, stream, &buf); err == nil && !found {
+			err = l.headless(s, stream, &buf)
+		}
 		return err
 	})
 	return h, err

@@ -17,7 +17,7 @@ func (r *reading) versions() func(Snapshot) error {
 		}
 		if !found {
 			r.done = true
-			return r.l.headless(s, r.q.Stream)
+			return r.l.headless(s, r.q.Stream, &r.buffers)
 		}
 		low, high := backend.Version(r.q.From), min(backend.Version(r.q.To), h.Version)
 		if began && h.Floor > low && (!r.q.Reverse || h.Floor > high) {
@@ -36,8 +36,16 @@ func (r *reading) versions() func(Snapshot) error {
 }
 
 // headless reports, as damage, that a stream of which nobody knows where it stands has
-// records.
-func (l *Log) headless(s Snapshot, stream string) error {
+// records, or once had.
+func (l *Log) headless(s Snapshot, stream string, buf *buffers) error {
+	buf.key = appendNameKey(buf.key[:0], stream)
+	_, known, err := s.Get(buf.key, buf.value[:0])
+	if err != nil {
+		return err
+	}
+	if known {
+		return l.corrupt(stream, 0, 0, "there is such a stream, and where it stands is missing")
+	}
 	c := s.Cursor(appendStream(nil, stream, partRecord), appendHeadKey(nil, stream))
 	defer c.Close()
 	if c.Seek(appendStream(nil, stream, partRecord)) {
@@ -105,6 +113,9 @@ func (r *reading) version(c Cursor, ok bool, v backend.Version) (full bool, err 
 	var rec backend.Record
 	if err := r.decode(r.bytes[from:], r.q.Stream, v, 0, &rec); err != nil {
 		return false, err
+	}
+	if rec.Kind == backend.Snapshot {
+		return false, r.l.corrupt(r.q.Stream, v, rec.Position, "a snapshot stands where a numbered record should")
 	}
 	if !r.q.Kinds.Has(rec.Kind) {
 		r.bytes = r.bytes[:from]

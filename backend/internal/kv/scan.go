@@ -65,6 +65,7 @@ type walk struct {
 
 	streams streamWalk
 	places  placeWalk
+	names   []byte // the key of table 's' to go on with
 }
 
 func (l *Log) newWalk(plan backend.ScanPlan) *walk {
@@ -72,12 +73,13 @@ func (l *Log) newWalk(plan backend.ScanPlan) *walk {
 	w.streams.decoder.Seed = l.codec
 	w.streams.at = []byte{tableStreams}
 	w.places.at = []byte{tablePlaces}
+	w.names = []byte{tableNames}
 	return w
 }
 
 // run walks, and hands out what each view has found when it has ended.
 func (w *walk) run(ctx context.Context, report func([]finding) error) error {
-	steps := []func(Snapshot) (done bool, err error){w.meta, w.cuts, w.someStreams, w.somePlaces}
+	steps := []func(Snapshot) (done bool, err error){w.meta, w.cuts, w.someStreams, w.somePlaces, w.someNames}
 	if w.plan.Depth == backend.Quick {
 		steps = []func(Snapshot) (bool, error){w.meta, w.newest}
 	}

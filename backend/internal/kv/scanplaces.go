@@ -17,7 +17,7 @@ type placeWalk struct {
 	before  backend.Position // the last that was seen
 	dropped backend.Position // the last that leads nowhere and goes
 	begun   bool
-	raised  map[string]head // streams that a lost record is above
+	raised  map[string]head // of streams of which records are lost: where they stand with them
 }
 
 // complete reports whether every record that was ever stored, and not cut away, was seen in
@@ -147,28 +147,41 @@ func (w *walk) lostRecord(p backend.Position, pl *place, h *head, key []byte, ot
 	t := &w.places
 	name, now, before := string(pl.name), *h, t.before
 	w.streams.lost = true
-	f := w.add(backend.MissingRecord, backend.Damage, name, pl.version, p, "the record is missing")
+	f := func() *finding {
+		return w.add(backend.MissingRecord, backend.Damage, name, pl.version, p, "the record is missing")
+	}
 	if otherwise {
-		f.quarantine("mark", nil, func(b Batch) error { return w.l.putPlace(b, p, place{before: before}) })
+		f().quarantine("mark", nil, func(b Batch) error { return w.l.putPlace(b, p, place{before: before}) })
 		return
 	}
 	if was, ok := t.raised[name]; ok {
 		now = was
 	}
-	raise := false
-	if raise = pl.kind != backend.Snapshot && pl.version > now.Version; raise {
-		if now.Unreadable() {
-			now.Floor = pl.version
-		}
+	snapshot := pl.kind == backend.Snapshot
+	raise := !snapshot && pl.version > now.Version
+	if raise && now.Unreadable() {
+		now.Floor = pl.version
+	}
+	if raise {
 		now.Version = pl.version
-		if t.raised == nil {
-			t.raised = map[string]head{}
+	}
+	if snapshot { // a mark counts as one
+		now.snapshots++
+		if pl.version > now.newest || pl.version == now.newest && p > now.newestAt {
+			now.newest, now.newestAt = pl.version, p
 		}
-		t.raised[name] = now
+	}
+	if t.raised == nil {
+		t.raised = map[string]head{}
+	}
+	t.raised[name] = now
+	if raise {
+		w.add(backend.WrongHead, backend.Damage, name, pl.version, p, "the stream stands below a version that has a position").
+			repair("rebuild", func(b Batch) error { return w.l.putHead(b, name, &now) })
 	}
 	mark := lost{position: p, through: pl.version, detail: "missing"}
-	f.quarantine("mark", nil, func(b Batch) error {
-		if err := b.Set(key, mark.append(nil, w.l.sums, key)); err != nil || !raise {
+	f().quarantine("mark", nil, func(b Batch) error {
+		if err := b.Set(key, mark.append(nil, w.l.sums, key)); err != nil || !snapshot {
 			return err
 		}
 		return w.l.putHead(b, name, &now)

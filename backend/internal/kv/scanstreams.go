@@ -106,11 +106,19 @@ func (w *walk) readHead(s Snapshot) error {
 	t.sound = found && err == nil
 	t.value = value
 	key = appendCutKey(key[:0], t.name)
-	if value, t.note, err = s.Get(key, nil); err != nil || !t.note || t.sound {
+	if value, t.note, err = s.Get(key, nil); err != nil || t.sound {
 		return err
 	}
-	if note, err := parseHead(w.l.sums, key, value); err == nil { // says what is below the floors
+	if note, err := parseHead(w.l.sums, key, value); t.note && err == nil { // says what is below the floors
 		t.head = note
+		return nil
+	}
+	key = appendNameKey(key[:0], t.name)
+	if value, found, err = s.Get(key, nil); err != nil {
+		return err
+	}
+	if was, err := parseHead(w.l.sums, key, value); found && err == nil { // says where it stood without records
+		t.head = was
 	}
 	return nil
 }
@@ -367,6 +375,9 @@ func (w *walk) endStream(s Snapshot) error {
 	if t.sound && t.wrong != "" {
 		w.fixHead(backend.WrongHead, backend.Damage, t.wrong, backend.Repair)
 	}
+	if err := w.named(s); err != nil {
+		return err
+	}
 	t.reached = max(t.reached, t.head.cut, t.newestAt)
 	t.version, t.highest = max(t.version, t.head.Version, t.last), max(t.highest, t.head.Epoch, t.epoch)
 	return nil
@@ -427,7 +438,7 @@ func (w *walk) lostHead() {
 		detail = "where the stream stands can't be read"
 	}
 	mode := backend.Repair
-	if t.last == 0 {
+	if t.last == 0 && t.head.Version == 0 {
 		mode = backend.Quarantine
 	}
 	w.fixHead(backend.WrongHead, backend.Damage, detail, mode)
@@ -441,7 +452,7 @@ func (w *walk) fixHead(code backend.AnomalyCode, severity backend.Severity, deta
 	now.Version, now.Epoch = max(now.Version, t.last), max(now.Epoch, t.epoch)
 	if !t.sound {
 		now.Floor = max(now.Floor, t.first)
-		if t.last == 0 {
+		if t.last == 0 && now.Version == 0 {
 			now.Version = max(now.Version, w.l.state.version, t.version, t.newest)
 			now.Epoch = max(now.Epoch, w.l.state.epoch, t.highest)
 			now.Floor = now.Version + 1

@@ -5,9 +5,11 @@ import (
 )
 
 // snapshots fills pages with the snapshots of a stream, in the order of (version,
-// position). The newest must be there, as the head says: what it covers may be gone.
+// position). The newest must be there, as the head says: what it covers may be gone. Who reads
+// them from the first on is told first whether all are.
 func (r *reading) snapshots() func(Snapshot) error {
 	var last []byte // the key of the newest record that was looked at
+	count := r.q.From <= 1 && r.q.Limit != 1
 	return func(s Snapshot) error {
 		h, found, err := r.l.readHead(s, r.q.Stream, &r.buffers)
 		if err != nil {
@@ -15,10 +17,16 @@ func (r *reading) snapshots() func(Snapshot) error {
 		}
 		if !found {
 			r.done = true
-			return r.l.headless(s, r.q.Stream)
+			return r.l.headless(s, r.q.Stream, &r.buffers)
 		}
 		if err := r.newestThere(s, &h); err != nil {
 			return err
+		}
+		if count {
+			if err := r.allThere(s, &h); err != nil {
+				return err
+			}
+			count = false
 		}
 		low := appendSnapshotKey(nil, r.q.Stream, backend.Version(r.q.From), 0)
 		high := appendSnapshotKey(nil, r.q.Stream, backend.Version(min(r.q.To, backend.MaxNumber))+1, 0)
@@ -84,4 +92,19 @@ func (r *reading) newestThere(s Snapshot, h *head) error {
 		return r.l.corrupt(r.q.Stream, h.newest, h.newestAt, "the stream's newest snapshot is missing")
 	}
 	return nil
+}
+
+// allThere looks whether the stream has as many snapshots as the head says.
+func (r *reading) allThere(s Snapshot, h *head) error {
+	low := appendStream(nil, r.q.Stream, partSnapshot)
+	c := s.Cursor(low, appendHeadKey(nil, r.q.Stream))
+	defer c.Close()
+	n := uint64(0)
+	for ok := c.Seek(low); ok; ok = c.Next() {
+		n++
+	}
+	if err := c.Err(); err != nil || n == h.snapshots {
+		return err
+	}
+	return r.l.corrupt(r.q.Stream, 0, 0, "%d snapshots are there, and should be %d", n, h.snapshots)
 }

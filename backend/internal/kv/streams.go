@@ -48,22 +48,20 @@ func (l *Log) list(q backend.StreamQuery, most int) (out []backend.StreamInfo, e
 		c := s.Cursor([]byte{tableStreams}, after(tableStreams))
 		defer c.Close()
 		var buf buffers
-		seek := append([]byte{tableStreams}, q.Prefix...)
+		names := s.Cursor([]byte{tableNames}, after(tableNames))
+		defer names.Close()
+		seek, known := append([]byte{tableStreams}, q.Prefix...), append([]byte{tableNames}, q.Prefix...)
 		if q.After >= q.Prefix && q.After != "" {
-			seek = behind(nil, q.After)
+			seek, known = behind(nil, q.After), append(appendNameKey(nil, q.After), 0)
 		}
-		for len(out) < most && c.Seek(seek) {
-			k, ok := parseStreamKey(c.Key())
-			if !ok {
-				return l.corrupt("", 0, 0, "a key among the streams is none")
-			}
-			name := string(k.name)
-			if !strings.HasPrefix(name, q.Prefix) {
-				return nil
+		for len(out) < most {
+			name, err := l.nextStream(c, names, seek, known)
+			if err != nil || name == "" || !strings.HasPrefix(name, q.Prefix) {
+				return err
 			}
 			h, found, err := l.readHead(s, name, &buf)
 			if err == nil && !found {
-				err = l.headless(s, name)
+				err = l.headless(s, name, &buf)
 			}
 			if err != nil {
 				return err
@@ -74,9 +72,35 @@ func (l *Log) list(q backend.StreamQuery, most int) (out []backend.StreamInfo, e
 			if found {
 				out = append(out, backend.StreamInfo{Name: name, Head: h.Head})
 			}
-			seek = behind(seek[:0], name)
+			seek, known = behind(seek[:0], name), append(appendNameKey(known[:0], name), 0)
 		}
-		return c.Err()
+		return nil
 	})
 	return out, err
+}
+
+// nextStream returns the next stream, of which there are keys and a name; empty: there is
+// none.
+func (l *Log) nextStream(c, names Cursor, seek, known []byte) (string, error) {
+	stream, name := "", ""
+	if c.Seek(seek) {
+		k, ok := parseStreamKey(c.Key())
+		if !ok {
+			return "", l.corrupt("", 0, 0, "a key among the streams is none")
+		}
+		stream = string(k.name)
+	}
+	if names.Seek(known) {
+		name = string(names.Key()[1:])
+	}
+	switch err := errors.Join(c.Err(), names.Err()); {
+	case err != nil:
+		return "", err
+	case name == stream:
+		return name, nil
+	case name == "" || stream != "" && stream < name:
+		return "", l.corrupt(stream, 0, 0, "the stream is missing among the streams' names")
+	default:
+		return "", l.corrupt(name, 0, 0, "there is such a stream, and nothing of it is there")
+	}
 }
