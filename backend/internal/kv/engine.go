@@ -44,8 +44,9 @@ type Engine interface {
 
 	// Recover repairs what the engine itself keeps, so that keys and values can be read
 	// and written again, as the plan allows; damaged bytes are saved with q first. It
-	// does not look into values. A dry run changes nothing and says the same.
-	Recover(ctx context.Context, plan backend.RecoveryPlan, q *Quarantine) ([]backend.RecoveryAction, error)
+	// does not look into values. A dry run changes nothing and says the same. fit is
+	// whether keys and values can be written then, or, after a dry run, could be.
+	Recover(ctx context.Context, plan backend.RecoveryPlan, q *Quarantine) (actions []backend.RecoveryAction, fit bool, err error)
 
 	// Compact gives back the room of what was deleted, as far as the engine does.
 	Compact(ctx context.Context) error

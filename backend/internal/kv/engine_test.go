@@ -74,8 +74,8 @@ func (h *handle) Check(context.Context, backend.ScanDepth, func(backend.Anomaly)
 	return nil
 }
 
-func (h *handle) Recover(context.Context, backend.RecoveryPlan, *Quarantine) ([]backend.RecoveryAction, error) {
-	return nil, nil
+func (h *handle) Recover(context.Context, backend.RecoveryPlan, *Quarantine) ([]backend.RecoveryAction, bool, error) {
+	return nil, true, nil
 }
 
 func (h *handle) Compact(context.Context) error { return nil }

@@ -14,6 +14,7 @@ import (
 // names: all that is kept of a stream is one range.
 //
 //	00 'i'                                what store this is: see identity
+//	's'                                   the same: the empty name, which no stream has
 //	00 's'                                where the store stands: see state
 //	'c' name                              a cut of this stream whose records are not all deleted yet: see head
 //	'e' name 00 01 version                a numbered record: position, envelope
@@ -39,6 +40,9 @@ const (
 var (
 	identityKey = []byte{tableMeta, 'i'}
 	stateKey    = []byte{tableMeta, 's'}
+
+	identityCopy = []byte{tableNames} // apart from the first, so that not both are hit
+	firstName    = []byte{tableNames, 1}
 )
 
 func appendStream(dst []byte, name string, part byte) []byte {

@@ -53,16 +53,9 @@ func Open(e Engine, o Options) (*Log, error) {
 
 // load reads what the store says of itself.
 func (l *Log) load() error {
-	return l.engine.View(func(s Snapshot) error {
-		value, found, err := s.Get(identityKey, nil)
-		if err != nil {
+	return l.engine.View(func(s Snapshot) (err error) {
+		if l.store, err = l.readIdentity(s); err != nil {
 			return err
-		}
-		if !found {
-			return &backend.CorruptError{File: l.facts.File, Offset: -1, Detail: "what store it is, is missing"}
-		}
-		if l.store, err = parseIdentity(value); err != nil {
-			return fmt.Errorf("%s: what store it is: %w", l.facts.File, err)
 		}
 		l.sums, l.codec = newSums(l.store.store), codec.NewSeed(l.store.store)
 		l.doubt.Store(nil)

@@ -3,6 +3,7 @@ package kv
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"time"
@@ -13,7 +14,7 @@ import (
 // FormatVersion is the format that this package writes, and the newest it reads.
 const FormatVersion = 1
 
-// identity is what the key 00 'i' holds, written once:
+// identity is what the key 00 'i' holds, and its copy, both written once:
 //
 //	"papyrakv" · format u32 · store UUID, 16 bytes · created i64, in nanoseconds since 1970 · CRC-32C of all before
 //
@@ -82,6 +83,27 @@ func parseState(s sums, value []byte) (st state, err error) {
 	return st, err
 }
 
+// readIdentity reads what store this is, from the copy if need be. A newer format is what
+// either says.
+func (l *Log) readIdentity(s Snapshot) (id identity, err error) {
+	var first error
+	for _, key := range [][]byte{identityKey, identityCopy} {
+		value, found, err := s.Get(key, nil)
+		if err != nil {
+			return id, err
+		}
+		if !found {
+			err = fmt.Errorf("%w: it is missing", backend.ErrCorrupt)
+		} else if id, err = parseIdentity(value); err == nil || errors.Is(err, backend.ErrFormat) {
+			return id, err
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return id, &backend.CorruptError{File: l.facts.File, Offset: -1, Detail: fmt.Sprintf("what store it is: %s", detail(first))}
+}
+
 // Create makes a store of an engine that holds nothing. An engine's package calls it on a
 // place that becomes a store only afterwards: what is there without an identity is then
 // damaged, never new.
@@ -90,8 +112,10 @@ func Create(e Engine) error {
 	_, _ = rand.Read(id.store[:]) // it never fails
 	id.store[6], id.store[8] = id.store[6]&0x0f|0x40, id.store[8]&0x3f|0x80
 	return e.Write(func(b Batch) error {
-		if err := b.Set(identityKey, id.encode()); err != nil {
-			return err
+		for _, key := range [][]byte{identityKey, identityCopy} {
+			if err := b.Set(key, id.encode()); err != nil {
+				return err
+			}
 		}
 		return b.Set(stateKey, new(state).append(nil, newSums(id.store)))
 	})

@@ -30,8 +30,8 @@ func (o *overlay) Check(ctx context.Context, depth backend.ScanDepth, report fun
 	return o.under.Check(ctx, depth, report)
 }
 
-func (o *overlay) Recover(context.Context, backend.RecoveryPlan, *Quarantine) ([]backend.RecoveryAction, error) {
-	return nil, nil
+func (o *overlay) Recover(context.Context, backend.RecoveryPlan, *Quarantine) ([]backend.RecoveryAction, bool, error) {
+	return nil, true, nil
 }
 
 func (o *overlay) Compact(context.Context) error { return nil }

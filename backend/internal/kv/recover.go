@@ -14,8 +14,9 @@ import (
 // would be done.
 func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
 	q := newQuarantine(l.dir, plan)
-	stats.Actions, err = l.engine.Recover(ctx, plan, q)
-	if err != nil {
+	fit := false
+	stats.Actions, fit, err = l.engine.Recover(ctx, plan, q)
+	if err != nil || !fit { // a mode may not be enough for what the engine would have to give up
 		return stats, err
 	}
 	on := l

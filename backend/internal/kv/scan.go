@@ -73,7 +73,7 @@ func (l *Log) newWalk(plan backend.ScanPlan) *walk {
 	w.streams.decoder.Seed = l.codec
 	w.streams.at = []byte{tableStreams}
 	w.places.at = []byte{tablePlaces}
-	w.names = []byte{tableNames}
+	w.names = firstName
 	return w
 }
 

@@ -10,13 +10,15 @@ import (
 
 // meta looks at what the store says of itself.
 func (w *walk) meta(s Snapshot) (done bool, err error) {
-	value, found, err := s.Get(identityKey, nil)
-	if err != nil {
-		return true, err
-	}
-	if id, err := parseIdentity(value); !found || err != nil || id != w.l.store {
-		w.add(backend.BadHeader, backend.Damage, "", 0, 0, "what store it is has changed, or is gone, since it was opened").
-			repair("rebuild", func(b Batch) error { return b.Set(identityKey, w.l.store.encode()) })
+	for _, key := range [][]byte{identityKey, identityCopy} {
+		value, found, err := s.Get(key, nil)
+		if err != nil {
+			return true, err
+		}
+		if id, err := parseIdentity(value); !found || err != nil || id != w.l.store {
+			w.add(backend.BadHeader, backend.Warning, "", 0, 0, "one of two keys that say what store it is, is damaged or missing").
+				repair("rebuild", func(b Batch) error { return b.Set(key, w.l.store.encode()) })
+		}
 	}
 	if w.plan.Depth == backend.Quick {
 		if _, err := w.l.readState(s); err != nil {

@@ -51,6 +51,9 @@ func (l *Log) list(q backend.StreamQuery, most int) (out []backend.StreamInfo, e
 		names := s.Cursor([]byte{tableNames}, after(tableNames))
 		defer names.Close()
 		seek, known := append([]byte{tableStreams}, q.Prefix...), append([]byte{tableNames}, q.Prefix...)
+		if q.Prefix == "" {
+			known = firstName
+		}
 		if q.After >= q.Prefix && q.After != "" {
 			seek, known = behind(nil, q.After), append(appendNameKey(nil, q.After), 0)
 		}
@@ -72,7 +75,7 @@ func (l *Log) list(q backend.StreamQuery, most int) (out []backend.StreamInfo, e
 			if found {
 				out = append(out, backend.StreamInfo{Name: name, Head: h.Head})
 			}
-			seek, known = behind(seek[:0], name), append(appendNameKey(known[:0], name), 0)
+			seek, known = behind(seek[:0], name), append(appendNameKey(nil, name), 0)
 		}
 		return nil
 	})

@@ -1,0 +1,121 @@
+package bolt
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"path/filepath"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
+)
+
+// Bounds of [Options.PageBytes].
+const (
+	leastPageBytes = 1 << 10
+	mostPageBytes  = 64 << 10
+)
+
+// Options are what [Open] takes. Nil and the zero value mean the defaults.
+type Options struct {
+	backend.Options
+	// PageBytes is the size of the pages of a store that is created: a power of two from
+	// 1 KiB to 64 KiB. A store keeps the size that it was created with. Zero: that of the
+	// operating system, mostly 4 KiB.
+	PageBytes int
+}
+
+func init() {
+	backend.Register("bolt", backend.Scheme{Open: openURL})
+}
+
+// Open opens the store in the directory dir, and creates it if there is none: the directory
+// itself too, if its parent exists. One handle at a time may write, and none may read
+// meanwhile; with Options.ReadOnly any number may read. A read-only open changes nothing,
+// and needs no LOCK.
+//
+// Errors: [backend.ErrLocked]; [backend.ErrFormat] if the directory holds something
+// else, or a newer format; [backend.ErrCorrupt] if the store is damaged, see
+// [backend.Options.Startup]; [backend.ErrNoSpace]; [backend.ErrInvalid] if the options
+// are wrong; [backend.ErrUnavailable] if the operating system does not let this process
+// have the directory.
+func Open(ctx context.Context, dir string, opts *Options) (*backend.Backend, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	if dir == "" {
+		return nil, invalid(o, "the directory's name is empty")
+	}
+	if n := o.PageBytes; n != 0 && (n < leastPageBytes || n > mostPageBytes || n&(n-1) != 0) {
+		return nil, invalid(o, "Options.PageBytes is %d: want 0 (the operating system's) or a power of two from %d to %d", n, leastPageBytes, mostPageBytes)
+	}
+	again := false
+	return backend.New(ctx, func(ctx context.Context) (backend.Driver, error) {
+		l, err := openStore(dir, o)
+		if err != nil && again {
+			return readAgain(dir, o), err
+		}
+		if err != nil {
+			return nil, err
+		}
+		again = true
+		return backend.Sequenced(l), nil
+	}, &o.Options)
+}
+
+// readAgain opens for reading a store that could not be opened for writing again; nil if
+// that fails too.
+func readAgain(dir string, o Options) backend.Driver {
+	o.ReadOnly = true
+	l, err := openStore(dir, o)
+	if err != nil {
+		return nil
+	}
+	return backend.Sequenced(l)
+}
+
+func openStore(dir string, o Options) (*kv.Log, error) {
+	e, err := openEngine(dir, o)
+	if err != nil {
+		return nil, openError(dir, err)
+	}
+	return kv.Open(e, kv.Options{Dir: dir})
+}
+
+// invalid is the error for what is wrong with a call of Open.
+func invalid(o Options, format string, args ...any) error {
+	return &backend.OpError{Op: backend.OpOpen, Backend: o.Name, Err: fmt.Errorf("%w: "+format, append([]any{backend.ErrInvalid}, args...)...)}
+}
+
+// openURL opens bolt:///absolute/path, bolt:relative/path or bolt://./relative/path.
+func openURL(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Backend, error) {
+	o := Options{Options: opts}
+	dir, err := urlPath(u)
+	if err != nil {
+		return nil, &backend.OpError{Op: backend.OpOpen, Backend: opts.Name, Err: err}
+	}
+	return Open(ctx, dir, &o)
+}
+
+// urlPath is the directory that a bolt URL names.
+func urlPath(u *url.URL) (string, error) {
+	path := u.Path
+	if u.Opaque != "" {
+		var err error
+		if path, err = url.PathUnescape(u.Opaque); err != nil {
+			return "", fmt.Errorf("%w: the path of a bolt URL can't be parsed: %q", backend.ErrInvalid, u.Opaque)
+		}
+	}
+	switch {
+	case u.Host == "." || u.Host == "..":
+		path = u.Host + path
+	case u.Host != "" && u.Host != "localhost":
+		return "", fmt.Errorf("%w: bolt://%s%s names a host, %q: for the directory /%s%s write bolt:///%s%s, for one in the working directory bolt:%s%s",
+			backend.ErrInvalid, u.Host, path, u.Host, u.Host, path, u.Host, path, u.Host, path)
+	}
+	if path == "" {
+		return "", fmt.Errorf("%w: a bolt URL names a directory: bolt:///absolute/path or bolt:relative/path", backend.ErrInvalid)
+	}
+	return filepath.FromSlash(path), nil
+}

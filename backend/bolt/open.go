@@ -1,0 +1,262 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
+)
+
+// The names in a store's directory.
+const (
+	lockName      = "LOCK"
+	fileName      = "store.db"
+	tmpName       = "store.db.tmp" // what a crash left of a file that was being made
+	quarantineDir = "quarantine"
+)
+
+// lockWait is how long bbolt waits for a lock: the next try it makes after 50 ms.
+const lockWait = 60 * time.Millisecond
+
+// buckets are where bbolt keeps each table, by the first byte of its keys.
+var buckets = map[byte][]byte{0: []byte("meta"), 'c': []byte("cuts"), 'e': []byte("streams"), 'p': []byte("places"), 's': []byte("names")}
+
+// openEngine opens what is in a directory: it looks at all pages, and gives the file to
+// bbolt if they are sound.
+func openEngine(dir string, o Options) (e *engine, err error) {
+	e = &engine{dir: dir, opts: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+			e = nil
+		}
+	}()
+	fresh, err := look(dir, o.ReadOnly)
+	if err != nil {
+		return e, err
+	}
+	if !o.ReadOnly {
+		if err := e.takeLock(); err != nil {
+			return e, err
+		}
+		if fresh, err = look(dir, false); err != nil { // what was seen before the lock may have changed
+			return e, err
+		}
+	}
+	if fresh {
+		if err := create(dir, o); err != nil {
+			return e, err
+		}
+	}
+	return e, e.start()
+}
+
+// start opens the file.
+func (e *engine) start() (err error) {
+	if e.file, err = openFile(filepath.Join(e.dir, fileName), os.O_RDONLY); err != nil {
+		return err
+	}
+	if e.opts.ReadOnly {
+		free, err := flock(e.file, false)
+		if err == nil && !free {
+			err = fmt.Errorf("%w: a handle that writes has the store open%s", backend.ErrLocked, holderOf(e.dir))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	t, err := readTree(e.file)
+	if err != nil {
+		return err
+	}
+	if err := t.check(); err != nil {
+		return err
+	}
+	if len(t.findings) > 0 {
+		e.damage, err = salvage(t)
+		return err
+	}
+	return e.openDB()
+}
+
+// openDB has bbolt open the file, whose pages were looked at.
+func (e *engine) openDB() error {
+	return e.guard(func() (err error) {
+		e.db, err = bbolt.Open(filepath.Join(e.dir, fileName), 0o600, e.settings())
+		return err
+	})
+}
+
+// settings are how bbolt opens a store. The list of free pages is not written: each commit
+// would write it, and a flipped bit in it would hand out pages that are in use. It is made
+// when the store is opened, when all pages are read anyway.
+func (e *engine) settings() *bbolt.Options {
+	return &bbolt.Options{Timeout: lockWait, ReadOnly: e.opts.ReadOnly, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, NoStatistics: true, OpenFile: e.openDBFile}
+}
+
+func (e *engine) openDBFile(name string, flag int, _ os.FileMode) (f *os.File, err error) {
+	f, err = openFile(name, flag)
+	e.dbFile = f
+	return f, err
+}
+
+// openFile opens a regular file that is no link.
+func openFile(name string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(name, flag|noFollow, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%w: %s is not a regular file", backend.ErrFormat, filepath.Base(name))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// look reports whether the directory is one to create a store in, or an error if it holds
+// neither a store nor nothing.
+func look(dir string, readOnly bool) (fresh bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && !readOnly {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	foreign, kept := "", false
+	for _, entry := range entries {
+		switch entry.Name() {
+		case fileName:
+			return false, nil
+		case lockName, tmpName, "lost+found":
+		case quarantineDir:
+			kept = true
+		default:
+			foreign = entry.Name()
+		}
+	}
+	switch {
+	case foreign != "":
+		return false, fmt.Errorf("%w: the directory is not a bolt store: it holds %q, and no %s", backend.ErrFormat, foreign, fileName)
+	case kept:
+		return false, &backend.CorruptError{File: fileName, Offset: -1, Detail: "it is missing, though there is a " + quarantineDir + ": the store is damaged, not new"}
+	case readOnly:
+		return false, fmt.Errorf("%w: the directory holds no bolt store, and a read-only open creates none", backend.ErrFormat)
+	}
+	return true, nil
+}
+
+// takeLock makes the directory, if there is none, and takes the lock of who writes.
+func (e *engine) takeLock() error {
+	if err := os.Mkdir(e.dir, 0o700); err == nil {
+		if err := syncDir(filepath.Dir(e.dir)); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := openFile(filepath.Join(e.dir, lockName), os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	free, err := flock(f, true)
+	if err == nil && !free {
+		err = fmt.Errorf("%w: the store is held%s", backend.ErrLocked, holderOf(e.dir))
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	e.lock = f
+	host, _ := os.Hostname()
+	text := fmt.Sprintf("process %d on host %q since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+	if _, err := f.WriteAt([]byte(text), 0); err != nil { // on a full disk nobody is named
+		return ignoreNoSpace(err)
+	}
+	return f.Truncate(int64(len(text)))
+}
+
+func ignoreNoSpace(err error) error {
+	if noSpace(err) {
+		return nil
+	}
+	return err
+}
+
+// holderOf says who holds a store, as far as its LOCK tells.
+func holderOf(dir string) string {
+	f, err := openFile(filepath.Join(dir, lockName), os.O_RDONLY)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b := make([]byte, 256)
+	n, _ := f.ReadAt(b, 0)
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	if line == "" {
+		return ""
+	}
+	return fmt.Sprintf(" by %q", line)
+}
+
+// create makes an empty store. It gets its name when it is whole and durable: without it,
+// what a crash leaves is an empty directory to the next open.
+func create(dir string, o Options) error {
+	err := makeFile(dir, o.PageBytes, func(db *engine) error { return kv.Create(db) })
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(dir, tmpName), filepath.Join(dir, fileName)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// makeFile makes a whole and durable file of bbolt under tmpName.
+func makeFile(dir string, pageBytes int, fill func(*engine) error) error {
+	name := filepath.Join(dir, tmpName)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	e := &engine{dir: dir}
+	o := e.settings()
+	o.PageSize, o.NoFreelistSync = pageBytes, true
+	return e.guard(func() (err error) {
+		if e.db, err = bbolt.Open(name, 0o600, o); err != nil {
+			return err
+		}
+		err = e.db.Update(func(tx *bbolt.Tx) error {
+			for _, name := range buckets {
+				if _, err := tx.CreateBucket(name); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err == nil {
+			e.file, err = openFile(name, os.O_RDONLY)
+		}
+		if err == nil {
+			err = errors.Join(fill(e), e.db.Sync(), e.file.Close())
+		}
+		return errors.Join(err, e.db.Close())
+	})
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

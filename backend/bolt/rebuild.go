@@ -1,0 +1,90 @@
+package bolt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
+)
+
+// rebuildBytes is how much one transaction of a rebuild writes.
+const rebuildBytes = 4 << 20
+
+// Recover makes a new file of what can be read of a damaged one, which is saved whole: so
+// nothing is given up, but for the newest group of records if the meta page that led to it
+// is beyond mending. That a quarantine alone does.
+func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Quarantine) (actions []backend.RecoveryAction, fit bool, err error) {
+	if e.damage == nil {
+		return nil, true, nil
+	}
+	if e.damage.tail && plan.Mode != backend.Quarantine || e.damage.judge == nil {
+		return nil, false, nil
+	}
+	info, err := e.file.Stat()
+	if err != nil {
+		return nil, false, dbError("look at the file", err)
+	}
+	saved, err := q.SaveFrom(fileName, e.file, 0, info.Size())
+	if err != nil {
+		return nil, false, err
+	}
+	actions = []backend.RecoveryAction{{Action: "rebuild", File: fileName, Offset: -1, Length: info.Size(), Saved: saved,
+		Detail: fmt.Sprintf("%d keys that can be read, in a new file; the damaged one is saved", len(e.damage.entries))}}
+	if plan.DryRun {
+		return actions, true, nil
+	}
+	if err := e.rebuild(ctx); err != nil {
+		return nil, false, openError(e.dir, err)
+	}
+	return actions, true, nil
+}
+
+// rebuild replaces the file.
+func (e *engine) rebuild(ctx context.Context) error {
+	t, err := readTree(e.file)
+	if err != nil {
+		return err
+	}
+	err = makeFile(e.dir, int(t.meta.pageSize), func(to *engine) error {
+		to.packing = true
+		for rest := e.damage.entries; len(rest) > 0; {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			n := 0
+			err := to.Write(func(b kv.Batch) error {
+				for size := 0; n < len(rest) && size < rebuildBytes; n++ {
+					value, err := e.damage.value(rest[n], nil)
+					if err != nil {
+						continue // what it was of is missing then, and found to be
+					}
+					size += len(value)
+					if err := b.Set([]byte(rest[n].key), value); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(e.dir, tmpName), filepath.Join(e.dir, fileName)); err != nil {
+		return err
+	}
+	if err := errors.Join(syncDir(e.dir), e.file.Close()); err != nil {
+		return err
+	}
+	e.file, e.damage = nil, nil
+	return e.start()
+}

@@ -1,0 +1,261 @@
+package bolt
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
+)
+
+// salvaged is what can be read of a damaged file without bbolt: a kv.Snapshot. It keeps all
+// keys in memory, and where their values are.
+type salvaged struct {
+	file     *os.File
+	findings []backend.Anomaly
+	tail     bool // the newest group may be lost
+	entries  []entry
+	judge    *kv.Judge
+}
+
+// entry is a key, and where its value is in the file.
+type entry struct {
+	key string
+	at  int64
+	n   int
+	odd bool // something was wrong with its page
+}
+
+// salvage reads what can be read of a tree that was checked. Where a page is lost, what it
+// led to is looked for on all other pages: a record counts if the store knows its position.
+func salvage(t *tree) (*salvaged, error) {
+	s := &salvaged{file: t.file, findings: t.findings, tail: t.tail}
+	if err := s.findJudge(t); err != nil {
+		return nil, err
+	}
+	var moved []entry
+	again := &tree{file: t.file, size: t.size, metas: t.metas, meta: t.meta, seen: make([]uint64, len(t.seen))}
+	again.each = func(bucket, key, value []byte, at int64, odd bool) error {
+		table, ok := tableOf(bucket)
+		if !ok {
+			return nil
+		}
+		e := entry{string(key), at, len(value), odd}
+		if odd || key[0] != table {
+			home, sound := s.home(key, value)
+			if sound && !bytes.Equal(home, key) {
+				e.key = string(home)
+				moved = append(moved, e)
+				return nil
+			}
+			if key[0] != table {
+				return nil
+			}
+		}
+		s.entries = append(s.entries, e)
+		return nil
+	}
+	if err := again.root(); err != nil {
+		return nil, err
+	}
+	s.sort()
+	s.add(moved)
+	if s.judge == nil {
+		return s, nil
+	}
+	orphans, err := s.orphans(again)
+	if err != nil {
+		return nil, err
+	}
+	s.add(orphans)
+	return s, nil
+}
+
+func tableOf(bucket []byte) (byte, bool) {
+	for table, name := range buckets {
+		if bytes.Equal(name, bucket) {
+			return table, true
+		}
+	}
+	return 0, false
+}
+
+// findJudge looks for what the store says it is.
+func (s *salvaged) findJudge(t *tree) error {
+	found := map[string][]byte{}
+	again := &tree{file: t.file, size: t.size, metas: t.metas, meta: t.meta, seen: make([]uint64, len(t.seen))}
+	again.each = func(_, key, value []byte, _ int64, _ bool) error {
+		if len(key) <= 2 {
+			found[string(key)] = bytes.Clone(value)
+		}
+		return nil
+	}
+	if err := again.root(); err != nil {
+		return err
+	}
+	s.judge, _ = kv.NewJudge(func(key []byte) []byte { return found[string(key)] })
+	return nil
+}
+
+func (s *salvaged) home(key, value []byte) ([]byte, bool) {
+	if s.judge == nil {
+		return nil, false
+	}
+	return s.judge.Home(key, value)
+}
+
+// sort puts the entries in order. Of those with the same key the one that is sound stays.
+func (s *salvaged) sort() {
+	slices.SortStableFunc(s.entries, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
+	out := s.entries[:0]
+	for _, e := range s.entries {
+		if n := len(out); n > 0 && out[n-1].key == e.key {
+			value, _ := s.value(e, nil)
+			if home, sound := s.home([]byte(e.key), value); sound && string(home) == e.key {
+				out[n-1] = e
+			}
+			continue
+		}
+		out = append(out, e)
+	}
+	s.entries = out
+}
+
+// add adds entries whose keys are not there yet, or not with a sound value.
+func (s *salvaged) add(list []entry) {
+	for _, e := range list {
+		at, there := s.find([]byte(e.key))
+		if !there {
+			s.entries = slices.Insert(s.entries, at, e)
+			continue
+		}
+		value, _ := s.value(s.entries[at], nil)
+		if home, sound := s.home([]byte(e.key), value); !sound || string(home) != e.key {
+			s.entries[at] = e
+		}
+	}
+}
+
+// orphans returns the records on pages that nothing leads to, which the store knows.
+func (s *salvaged) orphans(t *tree) (list []entry, err error) {
+	lost := false
+	for _, a := range s.findings {
+		lost = lost || a.Length > 0 || a.Code == backend.MissingRecord
+	}
+	if !lost {
+		return nil, nil
+	}
+	get := func(key []byte) []byte {
+		value, _, _ := s.Get(key, nil)
+		return value
+	}
+	size := t.meta.pageSize
+	header := make([]byte, pageHeader)
+	for id := uint64(2); id < t.pages(); id++ {
+		if t.seen[id/64]&(1<<(id%64)) != 0 {
+			continue
+		}
+		if _, err := t.file.ReadAt(header, int64(id)*size); err != nil {
+			continue
+		}
+		h := parseHeader(header)
+		if h.id != id || h.flags != flagLeaf || uint64(h.overflow) >= t.pages()-id {
+			continue
+		}
+		b := make([]byte, int64(1+h.overflow)*size)
+		if n, err := t.file.ReadAt(b, int64(id)*size); err != nil {
+			b = b[:max(n, pageHeader)]
+		}
+		elems, _ := elements(b, h)
+		for i := range elems {
+			e := &elems[i]
+			home, sound := s.home(e.key, e.value)
+			if !sound || home[0] != 'e' || !s.judge.Stored(home, e.value, get) {
+				continue
+			}
+			list = append(list, entry{key: string(home), at: int64(id)*size + int64(e.at), n: len(e.value)})
+		}
+	}
+	return list, nil
+}
+
+func (s *salvaged) find(key []byte) (at int, there bool) {
+	at = sort.Search(len(s.entries), func(i int) bool { return s.entries[i].key >= string(key) })
+	return at, at < len(s.entries) && s.entries[at].key == string(key)
+}
+
+func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
+	from := len(dst)
+	dst = append(dst, make([]byte, e.n)...)
+	if _, err := s.file.ReadAt(dst[from:], e.at); err != nil {
+		return dst[:from], unreadable(e.at, err)
+	}
+	return dst, nil
+}
+
+// refusal is why nothing is written to a damaged file.
+func (s *salvaged) refusal() error {
+	return fmt.Errorf("%w: %w: %s is damaged (%s): nothing is written to it until it is recovered", backend.ErrPoisoned, backend.ErrCorrupt, fileName, s.findings[0].Detail)
+}
+
+func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
+	at, there := s.find(key)
+	if !there {
+		return dst, false, nil
+	}
+	value, err = s.value(s.entries[at], dst)
+	return value, true, err
+}
+
+func (s *salvaged) Cursor(low, high []byte) kv.Cursor {
+	from, _ := s.find(low)
+	to, _ := s.find(high)
+	return &salvagedCursor{s: s, from: from, to: to, at: -1}
+}
+
+type salvagedCursor struct {
+	s        *salvaged
+	from, to int // the entries that it goes through
+	at       int
+	err      error
+}
+
+func (c *salvagedCursor) there() bool { return c.at >= c.from && c.at < c.to }
+
+func (c *salvagedCursor) Seek(key []byte) bool {
+	at, _ := c.s.find(key)
+	c.at = max(at, c.from)
+	return c.there()
+}
+
+func (c *salvagedCursor) SeekBelow(key []byte) bool {
+	at, _ := c.s.find(key)
+	c.at = min(at, c.to) - 1
+	return c.there()
+}
+
+func (c *salvagedCursor) Next() bool {
+	c.at++
+	return c.there()
+}
+
+func (c *salvagedCursor) Prev() bool {
+	c.at--
+	return c.there()
+}
+
+func (c *salvagedCursor) Key() []byte { return []byte(c.s.entries[c.at].key) }
+
+func (c *salvagedCursor) Value(dst []byte) (value []byte, err error) {
+	value, err = c.s.value(c.s.entries[c.at], dst)
+	c.err = err
+	return value, err
+}
+
+func (c *salvagedCursor) Err() error { return c.err }
+
+func (c *salvagedCursor) Close() error { return nil }

@@ -1,0 +1,65 @@
+package kv
+
+import (
+	"encoding/binary"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
+)
+
+// Judge tells which key a value belongs to, for an engine that salvages what it can of a
+// damaged file: there a key may be wrong as well as a value.
+type Judge struct {
+	store   identity
+	sums    sums
+	decoder codec.Decoder
+}
+
+// NewJudge returns the judge of a store. get is asked for the values of the keys under which
+// the store says what it is; nil means that there is none. ok is false if neither is sound.
+func NewJudge(get func(key []byte) []byte) (j *Judge, ok bool) {
+	for _, key := range [][]byte{identityKey, identityCopy} {
+		if id, err := parseIdentity(get(key)); err == nil {
+			return &Judge{store: id, sums: newSums(id.store), decoder: codec.Decoder{Seed: codec.NewSeed(id.store)}}, true
+		}
+	}
+	return nil, false
+}
+
+// Home returns the key that a value belongs to, which may be another than it was found
+// under: a record says itself where it belongs. ok is false if the value is not sound.
+func (j *Judge) Home(key, value []byte) (home []byte, ok bool) {
+	if string(key) == string(identityKey) || string(key) == string(identityCopy) {
+		_, err := parseIdentity(value)
+		return key, err == nil
+	}
+	if _, err := j.sums.open(key, value); err == nil {
+		return key, true
+	}
+	if len(value) <= 8 {
+		return nil, false
+	}
+	var r backend.Record
+	p := backend.Position(binary.BigEndian.Uint64(value))
+	n, err := j.decoder.Decode(value[8:], p, j.store.created, &r)
+	if err != nil || n != len(value)-8 {
+		return nil, false
+	}
+	if r.Kind == backend.Snapshot {
+		return appendSnapshotKey(nil, r.Stream, r.Version, p), true
+	}
+	return appendRecordKey(nil, r.Stream, r.Version), true
+}
+
+// Stored reports whether a sound record, whose value this is, is the one that the store
+// knows at its position. get is asked for the value of the position's key.
+func (j *Judge) Stored(home, value []byte, get func(key []byte) []byte) bool {
+	k, ok := parseStreamKey(home)
+	if !ok || len(value) < 8 {
+		return false
+	}
+	p := backend.Position(binary.BigEndian.Uint64(value))
+	key := appendPlaceKey(nil, p)
+	pl, err := parsePlace(j.sums, key, get(key), p)
+	return err == nil && pl.kind != 0 && string(pl.name) == string(k.name) && pl.version == k.version && (pl.kind == backend.Snapshot) == (k.part == partSnapshot)
+}
