@@ -26,8 +26,16 @@ const (
 // lockWait is how long bbolt waits for a lock: the next try it makes after 50 ms.
 const lockWait = 60 * time.Millisecond
 
+// The tables of kv that are named here.
+const (
+	tableMeta    = 0
+	tableStreams = 'e'
+	tablePlaces  = 'p'
+	tableNames   = 's'
+)
+
 // buckets are where bbolt keeps each table, by the first byte of its keys.
-var buckets = map[byte][]byte{0: []byte("meta"), 'c': []byte("cuts"), 'e': []byte("streams"), 'p': []byte("places"), 's': []byte("names")}
+var buckets = map[byte][]byte{tableMeta: []byte("meta"), 'c': []byte("cuts"), tableStreams: []byte("streams"), tablePlaces: []byte("places"), tableNames: []byte("names")}
 
 // openEngine opens what is in a directory: it looks at all pages, and gives the file to
 // bbolt if they are sound.
@@ -77,7 +85,7 @@ func (e *engine) start() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.check(); err != nil {
+	if err := errors.Join(t.searchRoot(), t.check()); err != nil {
 		return err
 	}
 	if len(t.findings) > 0 {

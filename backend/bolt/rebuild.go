@@ -14,14 +14,13 @@ import (
 // rebuildBytes is how much one transaction of a rebuild writes.
 const rebuildBytes = 4 << 20
 
-// Recover makes a new file of what can be read of a damaged one, which is saved whole: so
-// nothing is given up, but for the newest group of records if the meta page that led to it
-// is beyond mending. That a quarantine alone does.
+// Recover makes a new file of what can be read of a damaged one, which is saved whole. If
+// records are missing, a quarantine alone does: what is not in the new file is in doubt no more.
 func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Quarantine) (actions []backend.RecoveryAction, fit bool, err error) {
 	if e.damage == nil {
 		return nil, true, nil
 	}
-	if e.damage.tail && plan.Mode != backend.Quarantine || e.damage.judge == nil {
+	if e.damage.judge == nil || plan.Mode != backend.Quarantine && !e.damage.complete {
 		return nil, false, nil
 	}
 	info, err := e.file.Stat()

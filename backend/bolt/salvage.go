@@ -17,9 +17,9 @@ import (
 type salvaged struct {
 	file     *os.File
 	findings []backend.Anomaly
-	tail     bool // the newest group may be lost
 	entries  []entry
 	judge    *kv.Judge
+	complete bool // all records that the store has are among the entries
 }
 
 // entry is a key, and where its value is in the file.
@@ -33,12 +33,12 @@ type entry struct {
 // salvage reads what can be read of a tree that was checked. Where a page is lost, what it
 // led to is looked for on all other pages: a record counts if the store knows its position.
 func salvage(t *tree) (*salvaged, error) {
-	s := &salvaged{file: t.file, findings: t.findings, tail: t.tail}
+	s := &salvaged{file: t.file, findings: t.findings}
 	if err := s.findJudge(t); err != nil {
 		return nil, err
 	}
 	var moved []entry
-	again := &tree{file: t.file, size: t.size, metas: t.metas, meta: t.meta, seen: make([]uint64, len(t.seen))}
+	again := t.again()
 	again.each = func(bucket, key, value []byte, at int64, odd bool) error {
 		table, ok := tableOf(bucket)
 		if !ok {
@@ -72,6 +72,8 @@ func salvage(t *tree) (*salvaged, error) {
 		return nil, err
 	}
 	s.add(orphans)
+	streams, names := t.hit[string(buckets[tableStreams])], t.hit[string(buckets[tableNames])]
+	s.complete = s.count() && !t.hit[rootBucket] && !(streams && names) // who has no records has but a head and a name
 	return s, nil
 }
 
@@ -87,7 +89,7 @@ func tableOf(bucket []byte) (byte, bool) {
 // findJudge looks for what the store says it is.
 func (s *salvaged) findJudge(t *tree) error {
 	found := map[string][]byte{}
-	again := &tree{file: t.file, size: t.size, metas: t.metas, meta: t.meta, seen: make([]uint64, len(t.seen))}
+	again := t.again()
 	again.each = func(_, key, value []byte, _ int64, _ bool) error {
 		if len(key) <= 2 {
 			found[string(key)] = bytes.Clone(value)
@@ -142,28 +144,17 @@ func (s *salvaged) add(list []entry) {
 
 // orphans returns the records on pages that nothing leads to, which the store knows.
 func (s *salvaged) orphans(t *tree) (list []entry, err error) {
-	lost := false
-	for _, a := range s.findings {
-		lost = lost || a.Length > 0 || a.Code == backend.MissingRecord
-	}
-	if !lost {
-		return nil, nil
-	}
-	get := func(key []byte) []byte {
-		value, _, _ := s.Get(key, nil)
-		return value
-	}
 	size := t.meta.pageSize
 	header := make([]byte, pageHeader)
 	for id := uint64(2); id < t.pages(); id++ {
-		if t.seen[id/64]&(1<<(id%64)) != 0 {
+		if visited(t.used, id) {
 			continue
 		}
 		if _, err := t.file.ReadAt(header, int64(id)*size); err != nil {
 			continue
 		}
 		h := parseHeader(header)
-		if h.id != id || h.flags != flagLeaf || uint64(h.overflow) >= t.pages()-id {
+		if h.flags != flagLeaf || uint64(h.overflow) >= t.pages()-id {
 			continue
 		}
 		b := make([]byte, int64(1+h.overflow)*size)
@@ -174,13 +165,33 @@ func (s *salvaged) orphans(t *tree) (list []entry, err error) {
 		for i := range elems {
 			e := &elems[i]
 			home, sound := s.home(e.key, e.value)
-			if !sound || home[0] != 'e' || !s.judge.Stored(home, e.value, get) {
+			if !sound || home[0] != tableStreams || !s.judge.Stored(home, e.value, s.get) {
 				continue
 			}
 			list = append(list, entry{key: string(home), at: int64(id)*size + int64(e.at), n: len(e.value)})
 		}
 	}
 	return list, nil
+}
+
+func (s *salvaged) get(key []byte) []byte {
+	value, _, _ := s.Get(key, nil)
+	return value
+}
+
+// count reports whether as many sound records are there as the store says that it has.
+func (s *salvaged) count() (complete bool) {
+	records := uint64(0)
+	var value []byte
+	for _, e := range s.entries {
+		if key := []byte(e.key); s.judge.Record(key) {
+			value, _ = s.value(e, value[:0])
+			if home, sound := s.judge.Home(key, value); sound && string(home) == e.key {
+				records++
+			}
+		}
+	}
+	return s.judge.Complete(records, s.get)
 }
 
 func (s *salvaged) find(key []byte) (at int, there bool) {

@@ -18,12 +18,14 @@ type tree struct {
 	metas    [2]meta
 	meta     *meta // the one that counts
 	findings []backend.Anomaly
-	tail     bool // a meta page is damaged, and may have been the newer one
+	bucket   string          // that is being visited
+	hit      map[string]bool // the buckets in which something was found
 
 	// each, if not nil, is called for every element of a bucket that can be read; at is
 	// where the value begins in the file, odd whether something was wrong with its page.
 	each func(bucket, key, value []byte, at int64, odd bool) error
-	seen []uint64 // bits of the pages that were visited
+	seen []uint64 // bits of the pages that were visited, those that only follow one left out
+	used []uint64 // bits of the pages that belong to those
 	// gone is called between pages; an error ends the walk.
 	gone func() error
 }
@@ -51,7 +53,14 @@ func readTree(f *os.File) (*tree, error) {
 	return t, nil
 }
 
+// rootBucket stands for the page that lists the buckets.
+const rootBucket = "the root"
+
 func (t *tree) find(code backend.AnomalyCode, page uint64, n int64, format string, args ...any) {
+	if t.hit == nil {
+		t.hit = map[string]bool{}
+	}
+	t.hit[t.bucket] = true
 	if len(t.findings) < backend.MaxFindings {
 		t.findings = append(t.findings, backend.Anomaly{Code: code, Severity: backend.Damage, File: fileName, Offset: int64(page) * t.meta.pageSize, Length: n,
 			Detail: fmt.Sprintf("page %d: %s", page, fmt.Sprintf(format, args...))})
@@ -68,15 +77,29 @@ func (t *tree) check() error {
 		case m.mended:
 			t.find(backend.BadHeader, uint64(i), t.meta.pageSize, "one byte of the meta page is wrong, which its checksum tells")
 		default:
-			t.tail = true
-			t.find(backend.BadHeader, uint64(i), t.meta.pageSize, "the meta page is damaged: if it was the newer one, the newest group of records is lost")
+			t.find(backend.BadHeader, uint64(i), t.meta.pageSize, "the meta page is damaged; the tree of transaction %d is the newest", t.meta.txid)
 		}
 	}
-	t.seen = make([]uint64, (t.pages()+63)/64)
+	if by := t.signature(t.meta.root); by != t.meta.txid {
+		t.find(backend.BadHeader, t.meta.root, t.meta.pageSize, "it should be the root of transaction %d", t.meta.txid)
+	}
+	t.forget()
 	if need := int64(t.meta.end) * t.meta.pageSize; need > t.size {
 		t.find(backend.MissingRecord, uint64(t.size/t.meta.pageSize), 0, "the file ends at %d bytes, and %d are in use", t.size, need)
 	}
 	return t.root()
+}
+
+// forget makes the tree one that was not visited.
+func (t *tree) forget() {
+	t.seen, t.used = make([]uint64, (t.pages()+63)/64), make([]uint64, (t.pages()+63)/64)
+}
+
+// again returns the same tree, not visited yet and without findings.
+func (t *tree) again() *tree {
+	out := &tree{file: t.file, size: t.size, metas: t.metas, meta: t.meta}
+	out.forget()
+	return out
 }
 
 // pages is how many pages there are, of those in use.
@@ -86,7 +109,9 @@ func (t *tree) pages() uint64 {
 
 // root visits the buckets.
 func (t *tree) root() error {
+	t.bucket = rootBucket
 	return t.visit(t.meta.root, nil, nil, 0, func(page uint64, e *element, odd bool) error {
+		t.bucket = rootBucket
 		if e.flags != flagBucket || len(e.value) < bucketSize {
 			t.find(backend.BadHeader, page, 0, "%.16q is not a bucket", e.key)
 			if !known(e.key) || len(e.value) < bucketSize {
@@ -94,6 +119,7 @@ func (t *tree) root() error {
 			}
 		}
 		name := bytes.Clone(e.key)
+		t.bucket = string(name)
 		elem := func(page uint64, e *element, odd bool) error { return t.element(name, page, e, odd) }
 		if root := binary.NativeEndian.Uint64(e.value); root != 0 {
 			return t.visit(root, nil, nil, 1, elem)
@@ -191,11 +217,13 @@ func (t *tree) read(id uint64) ([]byte, header, error) {
 		return nil, header{}, nil
 	}
 	h := parseHeader(b)
-	if h.id != id || h.flags != flagBranch && h.flags != flagLeaf {
-		t.find(backend.BadHeader, id, size, "it says that it is page %d, with flags %#x", h.id, h.flags)
-		if h.flags != flagBranch && h.flags != flagLeaf {
-			h.flags = likely(b, h)
-		}
+	switch {
+	case h.id != id: // it may be an older state of what belongs here
+		t.find(backend.WrongStore, id, size, "page %d stands here", h.id)
+		return nil, h, nil
+	case h.flags != flagBranch && h.flags != flagLeaf:
+		t.find(backend.BadHeader, id, size, "its flags are %#x", h.flags)
+		h.flags = likely(b, h)
 	}
 	if uint64(h.overflow) >= t.meta.end-id {
 		t.find(backend.BadHeader, id, size, "it says that %d pages belong to it, which are more than there are", h.overflow)
@@ -209,19 +237,28 @@ func (t *tree) read(id uint64) ([]byte, header, error) {
 		}
 		b = more
 	}
+	if visited(t.seen, id) {
+		t.find(backend.BadHeader, id, size, "two places of the tree lead to it")
+		return nil, h, nil
+	}
+	visit(t.seen, id)
 	for p := id; p <= id+uint64(h.overflow); p++ {
-		if p/64 >= uint64(len(t.seen)) {
-			break
+		if visited(t.used, p) {
+			t.find(backend.BadHeader, p, size, "it belongs to two pages")
 		}
-		if t.seen[p/64]&(1<<(p%64)) != 0 {
-			t.find(backend.BadHeader, p, size, "two places of the tree lead to it")
-			if p == id {
-				return nil, h, nil
-			}
-		}
-		t.seen[p/64] |= 1 << (p % 64)
+		visit(t.used, p)
 	}
 	return b[:max(n, pageHeader)], h, nil
+}
+
+func visited(bits []uint64, p uint64) bool {
+	return p/64 < uint64(len(bits)) && bits[p/64]&(1<<(p%64)) != 0
+}
+
+func visit(bits []uint64, p uint64) {
+	if p/64 < uint64(len(bits)) {
+		bits[p/64] |= 1 << (p % 64)
+	}
 }
 
 // likely is what a page whose flags are damaged may be: of a branch the second word of its first
@@ -242,7 +279,7 @@ func (t *tree) leaf(id uint64, b []byte, h header, off int, low, high []byte, ea
 	if odd != nil {
 		t.find(backend.BadHeader, id, int64(len(b)), "%v", odd)
 	}
-	wrong := !t.order(id, list, low, high) || odd != nil || h.id != id && off == 0
+	wrong := !t.order(id, list, low, high) || odd != nil
 	for i := range list {
 		list[i].at += off
 		if err := each(id, &list[i], wrong); err != nil {

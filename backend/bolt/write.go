@@ -49,6 +49,9 @@ func (e *engine) Write(f func(kv.Batch) error) error {
 		return err
 	}
 	id := uint64(tx.ID())
+	if err := e.sign(tx, id); err != nil {
+		return err
+	}
 	if e.guardStuck(tx.Commit, &err) {
 		e.stuck.Store(true)
 	}
@@ -57,6 +60,18 @@ func (e *engine) Write(f func(kv.Batch) error) error {
 		return e.failed(err, id)
 	}
 	return nil
+}
+
+// sign notes the transaction in the page of the root, as a sequence that nobody else uses:
+// should the meta page that leads there be lost, the page is found by it.
+func (e *engine) sign(tx *bbolt.Tx, id uint64) error {
+	return e.guard(func() error {
+		b, err := (&snapshot{e, tx}).bucket(tableMeta)
+		if err == nil {
+			err = b.SetSequence(id)
+		}
+		return err
+	})
 }
 
 // failed says what a commit that failed leaves.
@@ -94,7 +109,7 @@ func (b *batch) bucket(table byte) (*bbolt.Bucket, error) {
 	}
 	bucket, err := (&snapshot{b.e, b.tx}).bucket(table)
 	if err == nil {
-		if table == 'p' || b.e.packing {
+		if table == tablePlaces || b.e.packing {
 			bucket.FillPercent = placesFill
 		}
 		b.buckets[table] = bucket

@@ -66,6 +66,9 @@ type Facts struct {
 	Stats  []backend.Stat // figures of its own
 	// ReadOnly says that it was opened so that Write is refused.
 	ReadOnly bool
+	// Lossy says that keys may be missing of which nothing tells: until a recovery, what is
+	// not found is in doubt.
+	Lossy bool
 }
 
 // Snapshot is what View hands out, for one goroutine, until it returns.

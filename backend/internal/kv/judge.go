@@ -51,6 +51,19 @@ func (j *Judge) Home(key, value []byte) (home []byte, ok bool) {
 	return appendRecordKey(nil, r.Stream, r.Version), true
 }
 
+// Record reports whether a key is that of a record.
+func (j *Judge) Record(key []byte) bool {
+	k, ok := parseStreamKey(key)
+	return ok && (k.part == partRecord || k.part == partSnapshot)
+}
+
+// Complete reports whether so many sound records are all that the store ever had and has not
+// cut away.
+func (j *Judge) Complete(records uint64, get func(key []byte) []byte) bool {
+	st, err := parseState(j.sums, get(stateKey))
+	return err == nil && st.records == records
+}
+
 // Stored reports whether a sound record, whose value this is, is the one that the store
 // knows at its position. get is asked for the value of the position's key.
 func (j *Judge) Stored(home, value []byte, get func(key []byte) []byte) bool {

@@ -110,7 +110,7 @@ func parseStreamKey(key []byte) (k streamKey, ok bool) {
 	if k.part == partSnapshot {
 		k.position = backend.Position(binary.BigEndian.Uint64(rest[8:]))
 	}
-	return k, true
+	return k, k.version > 0
 }
 
 // parsePlaceKey returns the position of a key of table 'p'.

@@ -139,6 +139,9 @@ func (l *Log) head(stream string) (h head, err error) {
 		var buf buffers
 		if h, found, err = l.readHead(s, stream, &buf); err == nil && !found {
 			err = l.headless(s, stream, &buf)
+			if err == nil && l.engine.Facts().Lossy {
+				err = l.corrupt(stream, 0, 0, "whether there is such a stream can't be told: a part of the store is lost")
+			}
 		}
 		return err
 	})

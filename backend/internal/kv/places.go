@@ -43,9 +43,12 @@ func (r *reading) placesUp(s Snapshot, c Cursor, st state, cut bool) error {
 		if err := c.Err(); err != nil {
 			return err
 		}
+		if r.done = r.q.From > r.q.To; r.done {
+			return nil
+		}
 		if !ok {
-			if r.done = true; uint64(st.newest) >= r.q.From && uint64(st.newest) <= r.q.To {
-				return r.l.corrupt("", 0, st.newest, "the record is missing")
+			if r.done = true; uint64(st.newest) >= r.q.From {
+				return r.l.corrupt("", 0, min(st.newest, backend.Position(r.q.To)), "the record is missing")
 			}
 			return nil
 		}
@@ -59,6 +62,9 @@ func (r *reading) placesUp(s Snapshot, c Cursor, st state, cut bool) error {
 		}
 		if uint64(pl.before) >= r.q.From { // none was there, or the loop would have come by
 			return r.l.corrupt("", 0, min(pl.before, backend.Position(r.q.To)), "the record is missing")
+		}
+		if pl.kind == 0 { // and nobody knows whether there were others between it and the one before
+			return r.l.corrupt("", 0, min(p, backend.Position(r.q.To)), "the record is lost: quarantined")
 		}
 		if uint64(p) > r.q.To {
 			r.done = true
@@ -122,6 +128,9 @@ func (r *reading) highest(c Cursor, st state) (backend.Position, error) {
 		return 0, r.l.corrupt("", 0, st.newest, "the record is missing")
 	}
 	_, pl, err := r.place(c)
+	if err == nil && pl.kind == 0 && uint64(pl.before) < r.q.To {
+		return 0, r.l.corrupt("", 0, backend.Position(r.q.To), "the record is lost: quarantined")
+	}
 	if err == nil && uint64(pl.before) > r.q.To {
 		err = r.l.corrupt("", 0, pl.before, "the record is missing")
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // Recover has the engine recover first, and then goes through the store as a full scan
-// does: after each view it writes, in one write, what mends that view's findings. Done
-// again, it finds what is left. A dry run writes into memory, so that what it says is what
+// does: after each view it writes, in one write, what mends that view's findings; and again,
+// until nothing is left to do. A dry run writes into memory, so that what it says is what
 // would be done.
 func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
 	q := newQuarantine(l.dir, plan)
@@ -26,18 +26,28 @@ func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats bac
 	if err := on.load(); err != nil {
 		return stats, err
 	}
-	w := on.newWalk(backend.ScanPlan{Depth: backend.Full})
-	w.fixing = true
-	err = w.run(ctx, func(list []finding) error {
-		actions, err := on.mend(list, plan.Mode, q)
-		stats.Actions = append(stats.Actions, actions...)
-		return err
-	})
-	if err != nil {
-		return stats, err
+	for range mendPasses {
+		before := len(stats.Actions)
+		w := on.newWalk(backend.ScanPlan{Depth: backend.Full})
+		w.fixing = true
+		err := w.run(ctx, func(list []finding) error {
+			actions, err := on.mend(list, plan.Mode, q)
+			stats.Actions = append(stats.Actions, actions...)
+			return err
+		})
+		if err == nil {
+			err = on.load()
+		}
+		if err != nil || len(stats.Actions) == before {
+			return stats, err
+		}
 	}
-	return stats, on.load()
+	return stats, nil
 }
+
+// mendPasses bounds how often a recovery goes through the store: what the positions tell of
+// streams is only seen when all streams have been passed.
+const mendPasses = 5
 
 // mend does something about findings, as far as the mode allows.
 func (l *Log) mend(list []finding, mode backend.RecoveryMode, q *Quarantine) (actions []backend.RecoveryAction, err error) {

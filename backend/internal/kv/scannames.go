@@ -66,8 +66,12 @@ func (w *walk) nameOf(s Snapshot, key []byte) error {
 		}
 	}
 	now, err := parseHead(w.l.sums, key, w.value)
+	if err != nil { // the key may be another's, or none
+		w.strayKey(key, "a name that can't be read, and of whose stream nothing is there")
+		return nil
+	}
 	mode := backend.Repair
-	if err != nil || now.Version == 0 {
+	if now.Version == 0 {
 		mode = backend.Quarantine
 		now = head{Head: backend.Head{Version: max(w.l.state.version, w.streams.version), Epoch: max(w.l.state.epoch, w.streams.highest)}}
 		now.Floor = now.Version + 1

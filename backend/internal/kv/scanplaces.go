@@ -124,7 +124,7 @@ func (w *walk) leads(s Snapshot, p backend.Position, pl *place, whole bool) (kee
 		there = false
 	}
 	drop := func(b Batch) error { return b.Delete(appendPlaceKey(nil, p)) }
-	if there && h.gone(pl.kind, pl.version, p) {
+	if there && h.gone(pl.kind, pl.version, p) && !w.streams.derived[name] {
 		w.add(backend.WrongIndex, backend.Warning, name, pl.version, p, "the position leads to a record that was cut away").repair("remove", drop)
 		return false, nil
 	}
@@ -137,13 +137,17 @@ func (w *walk) leads(s Snapshot, p backend.Position, pl *place, whole bool) (kee
 			return true, nil
 		}
 	}
-	w.lostRecord(p, pl, &h, key, found && !isLost(value))
+	through := pl.version
+	if mark, err := parseLost(w.l.sums, key, value); found && err == nil { // one that does not know its position
+		through = max(through, mark.through)
+	}
+	w.lostRecord(p, pl, &h, key, through, found && !isLost(value))
 	return true, nil
 }
 
 // lostRecord reports that a record is not there. otherwise is whether another stands there.
 // Its stream stands at its version at least.
-func (w *walk) lostRecord(p backend.Position, pl *place, h *head, key []byte, otherwise bool) {
+func (w *walk) lostRecord(p backend.Position, pl *place, h *head, key []byte, through backend.Version, otherwise bool) {
 	t := &w.places
 	name, now, before := string(pl.name), *h, t.before
 	w.streams.lost = true
@@ -165,6 +169,9 @@ func (w *walk) lostRecord(p backend.Position, pl *place, h *head, key []byte, ot
 	if raise {
 		now.Version = pl.version
 	}
+	if !snapshot && pl.version < now.Floor { // the floor was taken for the first that is left
+		now.Floor, raise = pl.version, true
+	}
 	if snapshot { // a mark counts as one
 		now.snapshots++
 		if pl.version > now.newest || pl.version == now.newest && p > now.newestAt {
@@ -176,10 +183,10 @@ func (w *walk) lostRecord(p backend.Position, pl *place, h *head, key []byte, ot
 	}
 	t.raised[name] = now
 	if raise {
-		w.add(backend.WrongHead, backend.Damage, name, pl.version, p, "the stream stands below a version that has a position").
+		w.add(backend.WrongHead, backend.Damage, name, pl.version, p, "the stream has a position for a version beyond those it is said to have").
 			repair("rebuild", func(b Batch) error { return w.l.putHead(b, name, &now) })
 	}
-	mark := lost{position: p, through: pl.version, detail: "missing"}
+	mark := lost{position: p, through: through, detail: "missing"}
 	f().quarantine("mark", nil, func(b Batch) error {
 		if err := b.Set(key, mark.append(nil, w.l.sums, key)); err != nil || !snapshot {
 			return err

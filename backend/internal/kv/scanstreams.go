@@ -20,6 +20,7 @@ type streamWalk struct {
 	head   head
 	sound  bool   // head could be read
 	there  bool   // there is a head
+	known  bool   // it is among the names
 	value  []byte // of a head that can't be read
 	note   bool   // a cut of the stream is not done yet
 	wrong  string // why head disagrees with what was seen; empty: it does not
@@ -38,6 +39,7 @@ type streamWalk struct {
 	lost    bool                      // some can't, or are missing
 	rebuilt map[backend.Position]bool // positions whose records are sound, and that don't lead to them
 	reached backend.Position          // the highest position that anything speaks of
+	derived map[string]bool           // streams whose head follows from their records alone
 	version backend.Version
 	highest uint64 // epoch
 }
@@ -58,7 +60,7 @@ func (w *walk) someStreams(s Snapshot) (done bool, err error) {
 	for ; ok; ok = c.Next() {
 		key := c.Key()
 		k, sound := parseStreamKey(key)
-		if t.inside && (!sound || string(k.name) != t.name) {
+		if t.inside && sound && string(k.name) != t.name {
 			if err := w.endStream(s); err != nil {
 				return false, err
 			}
@@ -105,6 +107,13 @@ func (w *walk) readHead(s Snapshot) error {
 	t.head, err = parseHead(w.l.sums, key, value)
 	t.sound = found && err == nil
 	t.value = value
+	key = appendNameKey(key[:0], t.name)
+	name, found, err := s.Get(key, nil)
+	if err != nil {
+		return err
+	}
+	was, nameErr := parseHead(w.l.sums, key, name)
+	t.known = found && nameErr == nil
 	key = appendCutKey(key[:0], t.name)
 	if value, t.note, err = s.Get(key, nil); err != nil || t.sound {
 		return err
@@ -113,11 +122,7 @@ func (w *walk) readHead(s Snapshot) error {
 		t.head = note
 		return nil
 	}
-	key = appendNameKey(key[:0], t.name)
-	if value, found, err = s.Get(key, nil); err != nil {
-		return err
-	}
-	if was, err := parseHead(w.l.sums, key, value); found && err == nil { // says where it stood without records
+	if t.known { // says where it stood without records
 		t.head = was
 	}
 	return nil
@@ -126,12 +131,17 @@ func (w *walk) readHead(s Snapshot) error {
 func (w *walk) streamKey(s Snapshot, key []byte, k *streamKey) error {
 	t := &w.streams
 	if !t.inside {
-		*t = streamWalk{at: t.at, decoder: t.decoder, records: t.records, lost: t.lost, rebuilt: t.rebuilt, reached: t.reached, version: t.version, highest: t.highest,
+		*t = streamWalk{at: t.at, decoder: t.decoder, records: t.records, lost: t.lost, rebuilt: t.rebuilt, derived: t.derived, reached: t.reached, version: t.version, highest: t.highest,
 			inside: true, name: string(k.name)}
 		if err := w.readHead(s); err != nil {
 			return err
 		}
 		t.next = t.head.Floor
+	}
+	if !t.there && !t.known && k.part < partHead {
+		if misplaced, err := w.misplaced(s, key, k); misplaced || err != nil {
+			return err
+		}
 	}
 	switch k.part {
 	case partRecord:
@@ -143,6 +153,35 @@ func (w *walk) streamKey(s Snapshot, key []byte, k *streamKey) error {
 		w.add(backend.StrayBytes, backend.Notice, t.name, 0, 0, fmt.Sprintf("a key of part %d of the stream, which a newer version may have written", k.part))
 	}
 	return nil
+}
+
+// misplaced reports a sound record of another stream, under the name of one that nothing else
+// tells of: a key that was damaged.
+func (w *walk) misplaced(s Snapshot, key []byte, k *streamKey) (bool, error) {
+	t := &w.streams
+	if len(w.value) <= 8 {
+		return false, nil
+	}
+	var r backend.Record
+	p := backend.Position(binary.BigEndian.Uint64(w.value))
+	n, err := t.decoder.Decode(w.value[8:], p, w.l.store.created, &r)
+	if err != nil || n != len(w.value)-8 || r.Stream == t.name {
+		return false, nil
+	}
+	here := bytes.Clone(key)
+	home, err := w.bringHome(s, here, &r)
+	if err != nil {
+		return false, err
+	}
+	t.lost = true
+	w.add(backend.WrongStore, backend.Damage, t.name, k.version, p, fmt.Sprintf("the record of stream %q version %d stands here", r.Stream, r.Version)).
+		quarantine("move", bytes.Clone(w.value), func(b Batch) error {
+			if err := b.Delete(here); err != nil || home == nil {
+				return err
+			}
+			return home(b)
+		})
+	return true, nil
 }
 
 // record looks at the numbered record in w.value.
@@ -159,7 +198,7 @@ func (w *walk) record(s Snapshot, key []byte, k *streamKey) error {
 		}
 	}
 	w.missing(k.version)
-	t.next, t.last = k.version+1, max(t.last, k.version)
+	t.next, t.last = max(t.next, k.version+1), max(t.last, k.version)
 	if t.sound && k.version > t.head.Version {
 		t.wrong = fmt.Sprintf("version %d is above version %d, at which the stream is said to stand", k.version, t.head.Version)
 	}
@@ -358,6 +397,14 @@ func (w *walk) bringHome(s Snapshot, here []byte, r *backend.Record) (func(Batch
 func (w *walk) endStream(s Snapshot) error {
 	t := &w.streams
 	t.inside = false
+	if t.first == 0 && t.count == 0 && !t.sound && !t.known && !t.note {
+		if t.there { // a key that was damaged
+			key := appendHeadKey(nil, t.name)
+			w.value = append(w.value[:0], t.value...)
+			w.strayKey(key, "where a stream stands, of which nothing else tells, can't be read")
+		}
+		return nil
+	}
 	if t.views > 0 {
 		if err := w.recount(s); err != nil {
 			return err
@@ -437,6 +484,10 @@ func (w *walk) lostHead() {
 	if t.there {
 		detail = "where the stream stands can't be read"
 	}
+	if t.derived == nil {
+		t.derived = map[string]bool{}
+	}
+	t.derived[t.name] = true
 	mode := backend.Repair
 	if t.last == 0 && t.head.Version == 0 {
 		mode = backend.Quarantine
