@@ -21,7 +21,7 @@ func TestAWrongURLSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		{"/var/lib/app", "no scheme"},
 		{"://", "can't be parsed"},
 		{"file:///x", `import _ "github.com/papyra-go/papyra/backend/file"`},
-		{"bolt:///x", "import the package that registers it"},
+		{"bolt:///x", "import _ \"github.com/papyra-go/papyra/backend/bolt\""},
 		{"redis://localhost", "no engine for redis:// URLs in this program (it has: memory)"},
 		{"memory://?colour=red", `no query key "colour" (they have: name, readonly, startup, startup-full, write-timeout)`},
 		{"memory://?name=a&name=b", "stands twice"},

@@ -10,6 +10,9 @@ import (
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
+// FormatVersion is the format that this package writes, and the newest it reads.
+const FormatVersion = kv.FormatVersion
+
 // Bounds of [Options.PageBytes].
 const (
 	leastPageBytes = 1 << 10

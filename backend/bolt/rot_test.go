@@ -60,8 +60,11 @@ func rotten(t *testing.T, what string, cases, most int, rot func(rng *rand.Rand,
 }
 
 func times(short, more int) int {
-	if long {
+	switch {
+	case long:
 		return more
+	case testing.Short():
+		return short / 10
 	}
 	return short
 }

@@ -25,6 +25,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "github.com/papyra-go/papyra/backend/bolt"
 	_ "github.com/papyra-go/papyra/backend/file"
 	_ "github.com/papyra-go/papyra/backend/memory"
 )

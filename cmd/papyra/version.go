@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/bolt"
 	"github.com/papyra-go/papyra/backend/file"
 	"github.com/papyra-go/papyra/internal/lines"
 )
@@ -64,7 +65,7 @@ func thisVersion() versionShape {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Engines:  backend.Schemes(),
-		Formats:  map[string]int{"export": lines.Format, "file": file.FormatVersion},
+		Formats:  map[string]int{"bolt": bolt.FormatVersion, "export": lines.Format, "file": file.FormatVersion},
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

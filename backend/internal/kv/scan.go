@@ -9,7 +9,7 @@ import (
 )
 
 // One view of a scan looks at so much.
-const (
+var (
 	scanKeys  = 4096
 	scanBytes = 4 << 20
 )

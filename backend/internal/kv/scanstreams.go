@@ -218,6 +218,9 @@ func (w *walk) record(s Snapshot, key []byte, k *streamKey) error {
 // below reports a record below the floor that no cut will delete.
 func (w *walk) below(key []byte, k *streamKey) {
 	t := &w.streams
+	if !isLost(w.value) {
+		t.records++ // until it is deleted
+	}
 	if t.note || !t.sound {
 		return
 	}
