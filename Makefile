@@ -55,7 +55,7 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/file/internal/counts docs/durability.md
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
-	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/...
+	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/... ./backend/bolt/... ./backend/internal/kv
 
 man: ## write the manual pages of the command into bin/man
 	$(GO) run ./cmd/papyra man bin/man

@@ -27,6 +27,7 @@ type engine struct {
 	dbFile  *os.File    // bbolt's own
 	packing bool        // keys are written in order: pages are filled
 	stuck   atomic.Bool // a panic has left bbolt with a lock held
+	unclean bool        // whoever held the store before has not closed it, or not well
 	damage  *salvaged   // what can be read of a damaged file; nil: it is sound
 	poison  atomic.Pointer[error]
 }
@@ -237,9 +238,10 @@ func (e *engine) Facts() kv.Facts {
 }
 
 // Close lets go of the file. After a panic bbolt may hold a lock of its own for ever: it is
-// left alone then, with the memory that it has mapped.
+// left alone then, with the memory that it has mapped. An empty LOCK says that all was well.
 func (e *engine) Close() error {
 	var err error
+	clean := e.db != nil && e.lock != nil && e.poison.Load() == nil
 	if e.db != nil {
 		if e.stuck.Load() {
 			err = e.dbFile.Close() // which gives its lock back
@@ -247,6 +249,9 @@ func (e *engine) Close() error {
 			err = e.guard(e.db.Close)
 		}
 		e.db = nil
+	}
+	if clean && err == nil {
+		err = e.lock.Truncate(0)
 	}
 	for _, f := range []**os.File{&e.file, &e.lock} {
 		if *f != nil {

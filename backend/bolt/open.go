@@ -72,6 +72,9 @@ func (e *engine) start() (err error) {
 	if e.file, err = openFile(filepath.Join(e.dir, fileName), os.O_RDONLY); err != nil {
 		return err
 	}
+	if e.unclean {
+		forget(e.file)
+	}
 	if e.opts.ReadOnly {
 		free, err := flock(e.file, false)
 		if err == nil && !free {
@@ -186,6 +189,11 @@ func (e *engine) takeLock() error {
 		return errors.Join(err, f.Close())
 	}
 	e.lock = f
+	if info, err := f.Stat(); err != nil {
+		return err
+	} else {
+		e.unclean = info.Size() > 0 // who closes it empties it
+	}
 	host, _ := os.Hostname()
 	text := fmt.Sprintf("process %d on host %q since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 	if _, err := f.WriteAt([]byte(text), 0); err != nil { // on a full disk nobody is named
