@@ -51,7 +51,8 @@ type Engine interface {
 	// Compact gives back the room of what was deleted, as far as the engine does.
 	Compact(ctx context.Context) error
 
-	// Facts describes the engine. All but Size and Stats are the same in every call.
+	// Facts describes the engine. All but Size and Stats are the same in every call between
+	// two recoveries. It is not called inside a View.
 	Facts() Facts
 
 	// Close releases everything.
