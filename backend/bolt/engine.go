@@ -24,12 +24,13 @@ type engine struct {
 	file *os.File // store.db, for reading by itself
 	db   *bbolt.DB
 
-	dbFile  *os.File    // bbolt's own
-	packing bool        // keys are written in order: pages are filled
-	stuck   atomic.Bool // a panic has left bbolt with a lock held
-	unclean bool        // whoever held the store before has not closed it, or not well
-	damage  *salvaged   // what can be read of a damaged file; nil: it is sound
-	poison  atomic.Pointer[error]
+	dbFile   *os.File    // bbolt's own
+	packing  bool        // keys are written in order: pages are filled
+	stuck    atomic.Bool // a panic has left bbolt with a lock held
+	pageSize int64       // of the file; bbolt's own answer races with commits
+	unclean  bool        // whoever held the store before has not closed it, or not well
+	damage   *salvaged   // what can be read of a damaged file; nil: it is sound
+	poison   atomic.Pointer[error]
 }
 
 // guard runs f, and turns what bbolt does on a damaged page into an error: a panic, or a
@@ -232,7 +233,7 @@ func (e *engine) Facts() kv.Facts {
 	}
 	f.Lossy = e.damage != nil && !e.damage.complete
 	if e.db != nil {
-		f.Stats = []backend.Stat{{Name: "page_bytes", Unit: "By", Help: "Size of a page.", Value: int64(e.db.Info().PageSize)}}
+		f.Stats = []backend.Stat{{Name: "page_bytes", Unit: "By", Help: "Size of a page.", Value: e.pageSize}}
 	}
 	return f
 }

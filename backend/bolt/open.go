@@ -91,6 +91,7 @@ func (e *engine) start() (err error) {
 	if err := errors.Join(t.searchRoot(), t.check()); err != nil {
 		return err
 	}
+	e.pageSize = t.meta.pageSize
 	if len(t.findings) > 0 {
 		e.damage, err = salvage(t)
 		return err
