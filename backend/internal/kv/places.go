@@ -53,11 +53,7 @@ func (r *reading) placesUp(s Snapshot, c Cursor, st state, cut bool) error {
 			return nil
 		}
 		p, pl, err := r.place(c)
-		if err != nil {
-			if uint64(p) > r.q.To && p > 0 {
-				r.done = true
-				return nil
-			}
+		if err != nil { // also above To: it may be what should stand below
 			return err
 		}
 		if uint64(pl.before) >= r.q.From { // none was there, or the loop would have come by
@@ -137,8 +133,7 @@ func (r *reading) highest(c Cursor, st state) (backend.Position, error) {
 	return pl.before, err
 }
 
-// place reads the place that the cursor stands on. p is known also with an error, unless it
-// is zero.
+// place reads the place that the cursor stands on.
 func (r *reading) place(c Cursor) (p backend.Position, pl place, err error) {
 	p, ok := parsePlaceKey(c.Key())
 	if !ok {

@@ -82,6 +82,31 @@ func TestAnyValueOfAnotherKeyIsNoticed(t *testing.T) {
 	c.Log(t, "a value of another key")
 }
 
+func TestAnyDamagedKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
+	p := &testPlace{m: newMedium(), dir: t.TempDir()}
+	tr := kvtest.MakeStore(t, p.open)
+	healthy := p.m
+	step := 13
+	if testing.Short() {
+		step = 61
+	}
+	var c kvtest.Counts
+	for i, key := range healthy.keys {
+		for bit := 8 + i%step; bit < 8*len(key); bit += step { // the table is the engine's
+			p.m = healthy.clone()
+			b := []byte(key)
+			b[bit/8] ^= 1 << (bit % 8)
+			p.m.delete(key)
+			p.m.set(string(b), healthy.values[key])
+			c.Judge(t, fmt.Sprintf("key %q as %q", key, b), p.open, tr, 4)
+			if t.Failed() {
+				return
+			}
+		}
+	}
+	c.Log(t, "a flipped bit of a key")
+}
+
 // What a damaged page of an engine takes away is a run of keys.
 func TestAnyMissingRunOfKeysIsNoticed(t *testing.T) {
 	p := &testPlace{m: newMedium(), dir: t.TempDir()}

@@ -150,6 +150,10 @@ func (w *walk) streamKey(s Snapshot, key []byte, k *streamKey) error {
 		return w.snapshot(s, key, k)
 	case partHead:
 	default:
+		if !t.there && !t.known {
+			w.strayKey(key, "a key of a stream of which nothing else tells")
+			return nil
+		}
 		w.add(backend.StrayBytes, backend.Notice, t.name, 0, 0, fmt.Sprintf("a key of part %d of the stream, which a newer version may have written", k.part))
 	}
 	return nil

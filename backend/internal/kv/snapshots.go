@@ -1,6 +1,8 @@
 package kv
 
 import (
+	"fmt"
+
 	"github.com/papyra-go/papyra/backend"
 )
 
@@ -94,17 +96,38 @@ func (r *reading) newestThere(s Snapshot, h *head) error {
 	return nil
 }
 
-// allThere looks whether the stream has as many snapshots as the head says.
+// allThere looks whether the stream has the snapshots that the head knows of, each under its
+// own key: its position tells of which version it is.
 func (r *reading) allThere(s Snapshot, h *head) error {
 	low := appendStream(nil, r.q.Stream, partSnapshot)
 	c := s.Cursor(low, appendHeadKey(nil, r.q.Stream))
 	defer c.Close()
 	n := uint64(0)
+	var k streamKey
 	for ok := c.Seek(low); ok; ok = c.Next() {
 		n++
+		if k, ok = parseStreamKey(c.Key()); !ok {
+			return r.l.corrupt(r.q.Stream, 0, 0, "a key among the stream's snapshots is none")
+		}
+		key := appendPlaceKey(r.key[:0], k.position)
+		value, _, err := s.Get(key, r.value[:0])
+		if err != nil {
+			return err
+		}
+		pl, err := parsePlace(r.l.sums, key, value, k.position)
+		if err == nil && (pl.version != k.version || string(pl.name) != r.q.Stream) {
+			err = fmt.Errorf("its position leads to version %d of stream %q", pl.version, pl.name)
+		}
+		if err != nil {
+			return r.l.corrupt(r.q.Stream, k.version, k.position, "the snapshot: %v", err)
+		}
+		r.key, r.value = key, value
 	}
-	if err := c.Err(); err != nil || n == h.snapshots {
+	if err := c.Err(); err != nil {
 		return err
 	}
-	return r.l.corrupt(r.q.Stream, 0, 0, "%d snapshots are there, and should be %d", n, h.snapshots)
+	if n != h.snapshots || k.version != h.newest || k.position != h.newestAt {
+		return r.l.corrupt(r.q.Stream, 0, 0, "%d snapshots are there, and should be %d, up to that of version %d", n, h.snapshots, h.newest)
+	}
+	return nil
 }
