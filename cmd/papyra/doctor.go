@@ -236,12 +236,12 @@ func (d *doctor) print(a *app) error {
 	}
 	fmt.Fprintf(a.out, "%s (%s)\n\n", d.Place, d.Engine)
 	for _, c := range d.Checks {
-		fmt.Fprintf(a.out, "  %-8s %-14s %s\n", c.Status, c.Name, c.Detail)
+		fmt.Fprintf(a.out, "  %s %-14s %s\n", a.judged(c.Status, fmt.Sprintf("%-8s", c.Status)), c.Name, c.Detail)
 	}
 	if d.Scan != nil && len(d.Scan.Anomalies) > 0 {
 		d.printFindings(a)
 	}
-	fmt.Fprint(a.out, "\nwhat to do\n")
+	fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "what to do"))
 	for _, line := range d.Advice {
 		fmt.Fprintf(a.out, "  - %s\n", line)
 	}
@@ -249,12 +249,12 @@ func (d *doctor) print(a *app) error {
 }
 
 func (d *doctor) printFindings(a *app) {
-	fmt.Fprint(a.out, "\nfindings\n")
+	fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "findings"))
 	for i, anomaly := range d.Scan.Anomalies {
 		if i == maxFindingsShown {
 			fmt.Fprintf(a.out, "  … and %d more: papyra scan --quick --store %s\n", len(d.Scan.Anomalies)-i, shellWord(d.Place))
 			return
 		}
-		fmt.Fprintf(a.out, "  %s\n", printable(anomaly.String()))
+		fmt.Fprintf(a.out, "  %s\n", a.finding(anomaly))
 	}
 }
