@@ -63,7 +63,7 @@ man: ## write the manual pages of the command into bin/man
 bench: ## durable appends, replay, reads, disk and growth beside nine peers, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
 	cd bench && $(GO) run . $(ARGS)
 
-bench-long: ## the same with ten million records and minutes of sustained writes
+bench-long: ## the same with ten million records, ten million streams, and minutes of sustained writes
 	cd bench && $(GO) run . -long $(ARGS)
 
 tidy: ## go mod tidy, here and in the nested modules

@@ -96,6 +96,7 @@ func (rc *recovery) packLog() error {
 			start = end
 		}
 		p := s.packSegments(rc.ctx, &view{spans: s.view.spans, heads: s.view.heads, segments: rest, start: s.view.start}, n)
+		p.reserve = true
 		p.lost = func(stream string, at spot, err error) error {
 			if at.off != nowhere {
 				lost = append(lost, markedHole(at.position, stream, at.version, err))

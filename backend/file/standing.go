@@ -62,6 +62,17 @@ type entry struct {
 	// standing.records and .snapshots are those before this span.
 }
 
+// above is about how many bytes the stream's records take in the span that are not below a
+// floor.
+func (e *entry) above(floor backend.Version) int64 {
+	gone := uint64(0)
+	if e.count > 0 && floor > e.first {
+		gone = min(uint64(floor-e.first), e.count)
+	}
+	all := max(1, e.count+e.snaps)
+	return int64(float64(e.size) / float64(all) * float64(all-gone))
+}
+
 // newest returns the standing behind the span whose last id is given.
 func (e *entry) newest(id uint64) standing {
 	h := e.standing

@@ -33,6 +33,7 @@ type table struct {
 
 	since int  // bytes of log since the last waypoint
 	split bool // the next group needs a waypoint of its own
+	cuts  bool // a cut is in the segment
 
 	listing sync.Mutex // guards what follows
 	sorted  []string   // names, in order: replaced, never changed
@@ -153,6 +154,7 @@ func (t *table) record(r *backend.Record, at place) {
 
 // cut raises a stream's floor: what is below it goes. p is the last position before.
 func (t *table) cut(f *backend.StreamFloor, p backend.Position) {
+	t.cuts = true
 	st := t.stream(f.Stream)
 	t.raises = true
 	st.floor, st.cut = max(st.floor, f.Floor), p
