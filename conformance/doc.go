@@ -10,6 +10,9 @@
 //		}))
 //	}
 //
+// [Dir] is for stores in directories and files, [Make] for those in any other place, such
+// as a server's database, [Volatile] for those without one.
+//
 // In a program, [Check] returns a [Report], as text and as JSON.
 //
 // # Rules
@@ -26,6 +29,6 @@
 // from outside (power loss, damage, full disks) needs seams that a later version
 // adds; the rules for them are not in the table until then.
 //
-// Where to read next: rule.go for what a rule is, append.go for a group of rules,
-// mutants_test.go for how each is shown to bite.
+// Where to read next: docs/custom-backend.md for a backend and its run; rule.go for what
+// a rule is, append.go for a group of rules, mutants_test.go for how each is shown to bite.
 package conformance

@@ -81,8 +81,9 @@ type Env struct {
 // OpenFunc opens one store: a driver package's typed Open with the place filled in.
 type OpenFunc func(ctx context.Context, opts *backend.Options) (*backend.Backend, error)
 
-// Dir is the harness for a backend that keeps a store in a directory. open is
-// given a directory that does not exist yet, below one that does.
+// Dir is the harness for a backend that keeps a store in a directory, or in a file. open
+// is given a path at which there is nothing yet, in a directory of the store's own that
+// exists, and the same path again to open the store again.
 func Dir(name string, open func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error)) Harness {
 	return Make(name, func(_ context.Context, env *Env) (OpenFunc, error) {
 		dir := filepath.Join(env.Dir, "store")
