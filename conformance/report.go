@@ -65,7 +65,7 @@ func (res *Result) explain(r *Rule, seed uint64, again string) string {
 	line("wanted", res.Wanted)
 	if res.Verdict == Fail || res.Verdict == Inconclusive {
 		line("again", fmt.Sprintf("%s  (seed %#x)", again, seed))
-		line("blocks", joinIDs(Blocks(r.ID)))
+		line("blocks", blocksText(Blocks(r.ID)))
 	}
 	line("help", r.ID.Anchor())
 	if res.Dump != "" {
@@ -79,6 +79,17 @@ func blockedText(by []ID) string {
 		return ""
 	}
 	return "by " + joinIDs(by) + ", which did not pass"
+}
+
+// blocksShown is how many of the rules that rest on a failed one are named.
+const blocksShown = 12
+
+// blocksText names the rules that rest on a failed one, the first of them if they are many.
+func blocksText(ids []ID) string {
+	if len(ids) <= blocksShown {
+		return joinIDs(ids)
+	}
+	return fmt.Sprintf("%s and %d more: mend this one first", joinIDs(ids[:blocksShown]), len(ids)-blocksShown)
 }
 
 func joinIDs(ids []ID) string {

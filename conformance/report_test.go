@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/build"
 	"slices"
 	"strings"
@@ -62,6 +63,20 @@ func TestAFailureExplainsItself(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &text)
 		}
+	}
+}
+
+// Of the many rules that rest on a basic one the text names a few.
+func TestAFailureThatBlocksManyNamesAFew(t *testing.T) {
+	r := check(t, find(t, "APPEND-02"), conformance.Only("APPEND-02"), conformance.Seed(1))
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	all := conformance.Blocks("APPEND-02")
+	want := fmt.Sprintf("blocks:  %s and %d more: mend this one first\n", strings.Trim(fmt.Sprint(all[:12]), "[]"), len(all)-12)
+	if !strings.Contains(text.String(), want) {
+		t.Errorf("the text lacks %q:\n%s", want, &text)
 	}
 }
 
