@@ -24,6 +24,7 @@ test: check ## everything that must hold: vet, architecture, all tests with the 
 	$(GO) test -count=1 -race -short ./backend/... ./actorsys/... ./conformance/...
 	$(GO) run ./backend/file/internal/mutants -short
 	cd bench && $(GO) vet ./... && $(GO) test -short ./...
+	cd examples/custombackend && $(GO) vet ./... && $(GO) test -short ./...
 
 check: ## gofmt, go vet, the floors of the house
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
@@ -56,6 +57,7 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
 	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/...
+	cd examples/custombackend && $(GO) test -count=1 -v -run TestConformance .
 
 man: ## write the manual pages of the command into bin/man
 	$(GO) run ./cmd/papyra man bin/man
@@ -69,6 +71,7 @@ bench-long: ## the same with ten million records, ten million streams, and minut
 tidy: ## go mod tidy, here and in the nested modules
 	$(GO) mod tidy
 	cd bench && $(GO) mod tidy
+	cd examples/custombackend && $(GO) mod tidy
 
 clean: ## remove what make has built
 	rm -rf bin cover.out cover.html .tmp
