@@ -79,7 +79,9 @@ type Store interface {
 	// Backend selects by them, for all engines; but see [Searcher].
 	//
 	// A gap in a stream, or a record that fails its check, is ErrCorrupt, at its
-	// place in the order: never skipped. From below the floor yields from the floor.
+	// place in the order: never skipped. From below the floor yields from the floor. (A
+	// version that is missing up to the head the Backend sees by itself; an engine that
+	// knows the place of the damage can say more.)
 	Read(ctx context.Context, q Query) iter.Seq2[Record, error]
 
 	// Head returns where the stream stands: the zero Head if it never held anything.
