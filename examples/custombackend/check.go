@@ -34,7 +34,15 @@ func (s *store) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backe
 		if plan.Depth == backend.Quick {
 			query += " DESC LIMIT 1"
 		}
+		last, err := s.Last(ctx)
+		if err != nil {
+			yield(backend.Anomaly{}, err)
+			return
+		}
 		for err := range rows(ctx, s.db, query, nil, &w.Position, &w.Stream, &w.snapshot, &w.Version, &w.envelope) {
+			if plan.Progress != nil && w.Position%1024 == 0 {
+				plan.Progress(int64(w.Position), int64(last))
+			}
 			if _, err = w.decode(err); err != nil && !found(backend.BadChecksum, err) {
 				return
 			}

@@ -25,8 +25,8 @@ func TestAURLOpensAStore(t *testing.T) {
 		}
 		b.Close()
 	}
-	if _, err := os.Stat(path); err != nil {
-		t.Error(err)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v: want a file for its owner alone", info, err)
 	}
 	for _, bad := range []string{"sqlite://host/s.db", "sqlite:", "sqlite:///s.db?journal=off"} {
 		if _, err := backend.Open(t.Context(), bad); !errors.Is(err, backend.ErrInvalid) {

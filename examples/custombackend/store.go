@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"iter"
 	"net/url"
+	"os"
 	"path/filepath"
 
 	"github.com/papyra-go/papyra/backend"
@@ -80,6 +81,11 @@ func openStore(ctx context.Context, path string, readOnly bool) (*store, error) 
 		path = real
 	}
 	mode := map[bool]string{true: "ro", false: "rwc"}[readOnly]
+	if !readOnly { // a new file is its owner's alone; one that is there is not touched, or SQLite would lose its locks on it
+		if f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			f.Close()
+		}
+	}
 	// Without synchronous=FULL a commit is not synced, and not durable.
 	s := &store{db: pool(path, mode, "busy_timeout(5000)", "synchronous(FULL)", "fullfsync(1)"), lock: pool(path+".lock", "rwc")}
 	if err == nil && !readOnly {
