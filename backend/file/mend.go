@@ -35,6 +35,29 @@ func (sp *span) mendedAt(envelope []byte, p backend.Position, d *codec.Decoder, 
 	return err == nil
 }
 
+// mendable reports whether what is lost of a span reads as it was all the same, however it
+// is read: it is known whose it is, and one byte of its head, but not of its length, is all
+// that is wrong.
+func (sp *span) mendable(seed codec.Seed, l *lostRecord) bool {
+	var w window
+	var r backend.Record
+	d := codec.Decoder{Seed: seed}
+	b, err := sp.bytes(&w, l.off, int(l.n), 0)
+	if err != nil || l.version == 0 || int64(len(b)) != l.n {
+		return false
+	}
+	_, head := binary.Uvarint(b)
+	if head <= 0 {
+		return false
+	}
+	n, err := codec.Length(b[head:])
+	return err == nil && head+n == len(b) && sp.mended(b, &d, &r) && r.Stream == l.stream && r.Version == l.version
+}
+
+// mendTries is for how many of the records that are lost in a span a scan tries to mend
+// them: where there are more, it was no single byte.
+const mendTries = 16
+
 // loadSpot reads the record at a spot of a span into r.record, and ahead bytes if they must
 // be read anyway.
 func (r *reader) loadSpot(sp *span, at *spot, ahead int) error {
