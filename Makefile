@@ -6,11 +6,12 @@ ARGS    ?=
 STORE   ?=
 COUNT   ?= 1
 FUZZTIME ?= 20s
+RUNS    ?= 1000
 PKGS     = ./...
 ATTACKED = ./backend/file ./backend/file/internal/attack
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check race cover fuzz crash mutants counts conformance man bench bench-long tidy clean
+.PHONY: help run test check race cover fuzz crash mutants counts conformance flakes man bench bench-long tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +62,10 @@ conformance: ## the conformance suite on every engine, each rule and mutant by n
 
 man: ## write the manual pages of the command into bin/man
 	$(GO) run ./cmd/papyra man bin/man
+
+flakes: ## run the suite RUNS times (default 1000) on memory, a tenth of it on file, and count each rule's verdicts
+	$(GO) run ./cmd/papyra conformance --store memory:// --strict --repeat $(RUNS)
+	@dir=$$(mktemp -d) && $(GO) run ./cmd/papyra conformance --store file://$$dir --strict --repeat $$(( ($(RUNS) + 9) / 10 )); code=$$?; rmdir $$dir; exit $$code
 
 bench: ## durable appends, replay, reads, disk and growth beside nine peers, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
 	cd bench && $(GO) run . $(ARGS)
