@@ -126,6 +126,10 @@ func eachReading(change func(w *world, q backend.Query, all []backend.Record) []
 					all = append(all, r.Clone())
 				}
 				for _, r := range change(w, q, all) {
+					if err := h.ended(ctx, backend.OpRead); err != nil {
+						yield(backend.Record{}, err)
+						return
+					}
 					if !yield(r, nil) {
 						return
 					}
@@ -160,6 +164,10 @@ func eachListing(change func(w *world, q backend.StreamQuery, list []backend.Str
 					list = append(list, info)
 				}
 				for _, info := range change(w, q, list) {
+					if err := h.ended(ctx, backend.OpStreams); err != nil {
+						yield(backend.StreamInfo{}, err)
+						return
+					}
 					if !yield(info, nil) {
 						return
 					}
@@ -187,3 +195,11 @@ func opened(change func(*backend.Options)) variant {
 func storeRead(q backend.Query) bool { return q.Stream == "" }
 
 func snapshotsRead(q backend.Query) bool { return q.Kinds == backend.KindSet(backend.Snapshot) }
+
+// ended is what a loop ends with once its context has.
+func (h *hooked) ended(ctx context.Context, op backend.Op) error {
+	if err := ctx.Err(); err != nil {
+		return &backend.OpError{Op: op, Backend: h.w.opts.Name, Err: err}
+	}
+	return nil
+}

@@ -110,6 +110,15 @@ func seamMutants() []mutant {
 				})(w, h)
 			}
 		}),
+		broken("FORMAT-05", "a compaction of an old store forgets schemas", func(w *world, h *hooked) {
+			old := w.disk.format < thisFormat
+			h.compaction = func(ctx context.Context, cut backend.Cut, next compactFunc) (*backend.CompactionReport, error) {
+				if old {
+					eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { r.Schema = 0; return true })(w, h)
+				}
+				return next(ctx, cut)
+			}
+		}),
 		flawed("FORMAT-04", "an upgrade rewrites in place", flaws{upgradeInPlace: true}),
 	}
 }
@@ -327,7 +336,7 @@ func partMutants() []mutant {
 		})),
 		broken("DATA-02", "metas are kept up to four kilobytes", eachBatch(func(_ *world, b *backend.Batch) {
 			for i := range b.Records {
-				if len(b.Records[i].Meta) > 4<<10 {
+				if n := len(b.Records[i].Meta); n > 4<<10 && n < 9<<10 {
 					b.Records[i].Meta = nil
 				}
 			}
