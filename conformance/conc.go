@@ -224,7 +224,10 @@ func conc05(c *Case) {
 	}
 	list := c.streams(s, backend.StreamQuery{})
 	c.check(len(list) == streams, fmt.Sprint(streams, " streams"), "%d", len(list))
-	for i := range streams {
+	for _, info := range list {
+		c.check(info.Head.Version == 2, "version 2", "%q in the listing: %+v", info.Name, info.Head)
+	}
+	for _, i := range c.env.Rand.Perm(streams)[:200] {
 		got := types(c.read(s, backend.Query{Stream: name(i)}))
 		want := []string{fmt.Sprint(i, ".", 1), fmt.Sprint(i, ".", 2)}
 		c.check(slices.Equal(got, want), fmt.Sprint(want), "stream %d: %v", i, got)

@@ -358,7 +358,7 @@ func data03(c *Case) {
 		size := []int{3, 40, 300, 5000, 90_000, 400_000}[c.env.Rand.IntN(6)]
 		payload := c.random(size)
 		if i%2 == 0 {
-			payload = bytes.Repeat([]byte{byte(i)}, size)
+			payload = bytes.Repeat([]byte{byte(i + 1)}, size)
 		}
 		b := backend.Batch{Stream: fmt.Sprint("s", i%4), Expected: backend.Any, Records: []backend.Record{{Type: fmt.Sprint("t", i), Payload: payload, Time: someTime}}}
 		res := c.put(s, b)
