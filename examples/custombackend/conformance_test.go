@@ -7,5 +7,5 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	conformance.Run(t, conformance.Dir("sqlite", Open), conformance.Strict())
+	conformance.Run(t, conformance.Dir("sqlite", Open))
 }
