@@ -237,9 +237,7 @@ func follow(t *testing.T, dir string, all map[backend.Position]string, said stri
 		t.Chdir(t.TempDir())
 		m := regexp.MustCompile(`papyra (export .*)`).FindStringSubmatch(said)
 		var out, stderr bytes.Buffer
-		if code := run(t.Context(), strings.Fields(m[1]), &out, &stderr); code != exitAnomalies {
-			t.Errorf("%s: exit code %d: %s", m[0], code, stderr.String())
-		}
+		code := run(t.Context(), strings.Fields(m[1]), &out, &stderr)
 		rescued, err := os.ReadFile("rescued.ndjson")
 		if err != nil {
 			t.Fatal(err)
@@ -252,8 +250,12 @@ func follow(t *testing.T, dir string, all map[backend.Position]string, said stri
 				t.Errorf("%s version %d is lost, and scan does not say so: %s", stream, version, said)
 			}
 		})
-		if n := bytes.Count(rescued, []byte(`{"position":`)); n != left {
+		n := bytes.Count(rescued, []byte(`{"position":`))
+		if n != left {
 			t.Errorf("the export has rescued %d records, of %d", n, left)
+		}
+		if code != exitAnomalies && (code != exitOK || n != len(all)) {
+			t.Errorf("%s: exit code %d, %d records of %d: %s\n%s", m[0], code, n, len(all), stderr.String(), said)
 		}
 	case slices.Contains(advice, adviseRestore):
 		if err := starts(url + "?startup=recover"); !errors.Is(err, backend.ErrCorrupt) {
