@@ -207,7 +207,11 @@ func (r *recovering) carryOut(ctx context.Context, plan *backend.RecoveryReport)
 	if report == nil {
 		return err
 	}
-	r.tell(report.Actions, plan.Actions)
+	planned := plan.Actions
+	if err != nil {
+		planned = nil // what is not among the actions was perhaps not done at all
+	}
+	r.tell(report.Actions, planned)
 	r.done.After = report.After
 	r.done.Saved = newIn(r.quarantine(), before)
 	if r.format == formatText {
