@@ -125,7 +125,7 @@ func (d *doctor) examineStore(ctx context.Context, a *app, p place) error {
 	d.Scan, err = b.Scan(ctx, &backend.ScanOptions{Quick: true})
 	d.scanned(p, err)
 	if err == nil {
-		d.examineStart(ctx, a, b, readsOnly(p.url))
+		d.examineStart(ctx, a, b, p)
 	}
 	return ctx.Err()
 }
@@ -182,7 +182,7 @@ func (d *doctor) scanned(p place, err error) {
 		for _, line := range whatToDo(p, r, true) {
 			d.advise("%s", line)
 		}
-		d.advise("a quick check does not read everything; to see all: papyra scan --store %s", shellWord(d.Place))
+		d.adviseScan()
 	case r.Notices > 0:
 		d.add("quick check", statusNote, "clean, %s", count(r.Notices, "notice"))
 	default:
@@ -190,11 +190,20 @@ func (d *doctor) scanned(p place, err error) {
 	}
 }
 
+func (d *doctor) adviseScan() {
+	d.advise("a quick check does not read everything; to see all: papyra scan --store %s", shellWord(d.Place))
+}
+
 // examineStart says what a start in each mode would come to. What is wrong is the quick
 // check's to say, so here it is a note.
-func (d *doctor) examineStart(ctx context.Context, a *app, b *backend.Backend, readOnly bool) {
+func (d *doctor) examineStart(ctx context.Context, a *app, b *backend.Backend, p place) {
+	readOnly := readsOnly(p.url)
 	if d.Scan.Clean() {
-		d.add("start", statusOK, "an application would start, whatever its startup mode")
+		starts := "an application would start, whatever its startup mode"
+		if p.held() != nil && !readOnly {
+			starts = "an application would start once the store is free, whatever its startup mode; a second one can't start beside the one that holds it"
+		}
+		d.add("start", statusOK, "%s", starts)
 		return
 	}
 	st := &starting{b: b, readOnly: readOnly, scan: d.Scan, progress: a.progress("planning a recovery", "bytes")}
@@ -224,6 +233,9 @@ func (d *doctor) judge() {
 	d.Healthy = d.ExitCode == exitOK
 	if d.Healthy {
 		d.advise("nothing to do")
+	}
+	if d.Healthy && d.Scan != nil {
+		d.adviseScan()
 	}
 }
 
