@@ -67,7 +67,7 @@ flakes: ## run the suite RUNS times (default 1000) on memory, a tenth of it on f
 	$(GO) run ./cmd/papyra conformance --store memory:// --strict --repeat $(RUNS)
 	@dir=$$(mktemp -d) && $(GO) run ./cmd/papyra conformance --store file://$$dir --strict --repeat $$(( ($(RUNS) + 9) / 10 )); code=$$?; rmdir $$dir; exit $$code
 
-bench: ## durable appends, replay, reads, disk and growth beside nine peers, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
+bench: ## durable appends, replay, reads, disk and growth beside eight peers and the raw disk, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
 	cd bench && $(GO) run . $(ARGS)
 
 bench-long: ## the same with ten million records, ten million streams, and minutes of sustained writes
