@@ -59,6 +59,9 @@ func (a *app) exportCommand() *cobra.Command {
 			if err := upwards(q.From, q.To); err != nil {
 				return err
 			}
+			if most := max(q.From, q.To); most > backend.MaxNumber { // no import takes a head line with that
+				return usagef("position %d: the highest there can be is %d", most, uint64(backend.MaxNumber))
+			}
 			x := &exporter{app: a, query: q, skip: skip}
 			if out == "" || out == "-" {
 				return x.here(c.Context())

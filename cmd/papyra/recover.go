@@ -148,7 +148,7 @@ func recoveryMode(name string) (backend.RecoveryMode, error) {
 			return m, nil
 		}
 	}
-	return 0, usagef("--mode %s: want ignore, repair or quarantine", show(name))
+	return 0, usagef("--mode %s: want ignore, repair or quarantine", value(name))
 }
 
 // quarantineTarget is the directory that damaged bytes go to: there, and outside the store.
@@ -156,18 +156,18 @@ func quarantineTarget(dir, store string) (string, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return "", usagef("--quarantine-dir %s: %w", show(dir), reason(err))
+		return "", usagef("--quarantine-dir %s: %w", value(dir), reason(err))
 	case !info.IsDir():
-		return "", usagef("--quarantine-dir %s is no directory", show(dir))
+		return "", usagef("--quarantine-dir %s is no directory", value(dir))
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err == nil {
 		dir, err = filepath.Abs(dir)
 	}
 	if err != nil {
-		return "", usagef("--quarantine-dir %s: %w", show(dir), reason(err))
+		return "", usagef("--quarantine-dir %s: %w", value(dir), reason(err))
 	}
 	if inside(filepath.Join(dir, "x"), store) {
-		return "", usagef("--quarantine-dir %s lies inside the store: leave it out (the store has a quarantine of its own), or give a place outside", show(dir))
+		return "", usagef("--quarantine-dir %s lies inside the store: leave it out (the store has a quarantine of its own), or give a place outside", value(dir))
 	}
 	return dir, nil
 }
