@@ -510,7 +510,7 @@ func (sc *scan) verify(ctx context.Context, v *view) *verifying {
 }
 
 // tables compares where streams stand behind each segment, up to a position, with what is
-// in use.
+// in use. What was appended or cut since is not in the former.
 func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
 	for i, sg := range walked {
 		for _, was := range sg.table.order {
@@ -518,7 +518,7 @@ func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
 				return
 			}
 			st := sc.s.stream(v.segments[i], was.name)
-			if st != nil && (st.last > last || st.version == was.version && st.epoch == was.epoch && st.floor == was.floor) {
+			if st != nil && (st.last > last || st.version == was.version && st.epoch == was.epoch && (st.floor == was.floor || st.cut >= last)) {
 				continue
 			}
 			version := backend.Version(0)
