@@ -18,7 +18,8 @@ import (
 // What follows advice says, of which each kind of damage has one.
 const (
 	adviseNothing = "nothing to do"
-	adviseRecover = ": papyra recover --store "                                      // mends it
+	adviseRecover = "to mend it, which loses nothing: papyra recover --store "       // mends it
+	adviseTry     = "then scan again: papyra recover --store "                       // loses nothing, and may mend it
 	adviseURL     = "?startup=recover\n"                                             // opening once by the URL does
 	adviseFull    = "?startup=recover&startup-full=true: a quick check"              // so does this
 	adviseLoss    = "--skip-damage"                                                  // records are lost
@@ -31,8 +32,8 @@ const (
 var (
 	mendURL  = []string{adviseRecover, adviseURL, adviseNobody}
 	mendFull = []string{adviseRecover, adviseFull}
-	lossSeen = []string{adviseLoss, adviseGiveUp, adviseNobody}
-	loss     = []string{adviseLoss, adviseGiveUp}
+	lossSeen = []string{adviseTry, adviseLoss, adviseGiveUp, adviseNobody}
+	loss     = []string{adviseTry, adviseLoss, adviseGiveUp}
 )
 
 // partsOf returns where the parts of a store are that a byte can be flipped in.
@@ -182,7 +183,7 @@ func advised(t *testing.T, dir, command string, want []string) string {
 	var out, stderr bytes.Buffer
 	code := run(t.Context(), []string{command, "--store", "file://" + filepath.ToSlash(dir)}, &out, &stderr)
 	said := out.String() + stderr.String()
-	for _, line := range []string{adviseNothing, adviseRecover, adviseURL, adviseFull, adviseLoss, adviseGiveUp, adviseRestore, adviseNobody} {
+	for _, line := range []string{adviseNothing, adviseRecover, adviseTry, adviseURL, adviseFull, adviseLoss, adviseGiveUp, adviseRestore, adviseNobody} {
 		if got := strings.Contains(said, line); got != slices.Contains(want, line) {
 			t.Errorf("%s: says %q: %v, want %v", command, line, got, !got)
 		}
@@ -273,7 +274,8 @@ func advisedCommand(t *testing.T, said, advice string, code int) {
 	t.Helper()
 	_, line, _ := strings.Cut(said, advice)
 	line, _, _ = strings.Cut(line, "\n")
-	args := strings.Fields(strings.TrimPrefix(advice, ": papyra ") + line)
+	_, words, _ := strings.Cut(advice, ": papyra ")
+	args := strings.Fields(words + line)
 	command(t, code, append(args, "--yes")...)
 }
 

@@ -179,7 +179,7 @@ func (d *doctor) scanned(p place, err error) {
 			status = statusProblem
 		}
 		d.add("quick check", status, "%s", verdictShort(r))
-		for _, line := range whatToDo(p, r, true) {
+		for _, line := range whatToDo(p, r, true, false) {
 			d.advise("%s", line)
 		}
 		d.adviseScan()

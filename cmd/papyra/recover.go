@@ -291,7 +291,7 @@ func (r *recovering) finish(ctx context.Context, state *backend.ScanReport, fail
 	r.done.Clean = clean
 	var advice []string
 	if failed == nil && !clean {
-		advice = whatToDo(r.place, state, r.seen)
+		advice = whatToDo(r.place, state, r.seen, true)
 		do := fmt.Sprintf("papyra recover --store %s", shellWord(r.place.String()))
 		if r.dryRun && r.mode == backend.Repair && len(r.done.Actions) > 0 && !slices.ContainsFunc(advice, func(line string) bool { return strings.HasSuffix(line, do) }) {
 			advice = append(advice, "to do what is listed here, and no more: "+do)

@@ -53,7 +53,7 @@ func (a *app) scan(ctx context.Context, quick bool) error {
 	}
 	advice := []string{}
 	if err == nil && !report.Clean() {
-		advice = append(advice, whatToDo(p, report, quick || seenAtStart(ctx, b))...)
+		advice = append(advice, whatToDo(p, report, quick || seenAtStart(ctx, b), false)...)
 	}
 	if writeErr := a.printScan(headerOf("papyra.scan/1", p, b), report, advice, err); writeErr != nil {
 		return writeErr

@@ -130,7 +130,7 @@ func (a *app) startupCheck(ctx context.Context, p place, s backend.Startup, only
 	case refused != nil:
 		shape.Starts, shape.Error = false, shapeOf(refused)
 	case !shape.Starts:
-		advice = whatToDo(p, st.scan, seenAtStart(ctx, b))
+		advice = whatToDo(p, st.scan, seenAtStart(ctx, b), false)
 		refused = &coded{exitAnomalies, errReported}
 	}
 	shape.Advice = safe(advice)
