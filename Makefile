@@ -20,7 +20,8 @@ run: ## drive the bank over HTTP on a file store, kill it three times, check eve
 	$(GO) run ./examples/bank/drive $(ARGS)
 
 test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
-	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack')
+	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/conformance/selftest')
+	$(GO) test -count=1 -short ./conformance/selftest
 	$(GO) test -count=1 -v $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
 	$(GO) test -count=1 -race -short ./backend/... ./actorsys/... ./conformance ./conformance/model ./conformance/linearize
 	$(GO) run ./backend/file/internal/mutants -short
@@ -57,7 +58,7 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/file/internal/counts docs/durability.md
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
-	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/...
+	$(GO) test -count=1 -v -timeout=60m ./conformance/... ./backend/memory/... ./backend/file/...
 	cd examples/custombackend && $(GO) test -count=1 -v -run TestConformance .
 
 man: ## write the manual pages of the command into bin/man

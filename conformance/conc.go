@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -46,11 +47,17 @@ func conc01(c *Case) {
 	enough := func() bool {
 		return time.Now().After(stop) || !slices.ContainsFunc(looks, func(n *atomic.Int32) bool { return n.Load() < mixedLooks })
 	}
+	unseen := func() bool {
+		return time.Now().Before(stop) && slices.ContainsFunc(looks, func(n *atomic.Int32) bool { return n.Load() == 0 })
+	}
 	written := make([]int, writers)
 	for w := range writers {
 		functions = append(functions, func() error {
 			defer running.Add(-1)
-			for n := 0; n < mixedLeast || n < mixedMost && !enough(); n++ {
+			for n := 0; n < mixedLeast || n < mixedMost && !enough() || n < 10*mixedMost && unseen(); n++ {
+				if n >= mixedLeast { // whoever is to run beside this has not come to it
+					runtime.Gosched()
+				}
 				if err := c.mixedWrite(s, &writing, fmt.Sprint("w", w), n); err != nil {
 					return err
 				}
