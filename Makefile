@@ -22,8 +22,8 @@ run: ## drive the bank over HTTP on a file store, kill it three times, check eve
 test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
 	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/conformance/selftest')
 	$(GO) test -count=1 -short ./conformance/selftest
-	$(GO) test -count=1 -v $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
-	$(GO) test -count=1 -race -short ./backend/... ./actorsys/... ./conformance ./conformance/model ./conformance/linearize
+	$(GO) test -count=1 -v -timeout=30m $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
+	$(GO) test -count=1 -race -short -timeout=30m ./backend/... ./actorsys/... ./conformance ./conformance/model ./conformance/linearize
 	$(GO) run ./backend/file/internal/mutants -short
 	cd bench && $(GO) vet ./... && $(GO) test -short ./...
 	cd examples/custombackend && $(GO) vet ./... && $(GO) test -short ./...
