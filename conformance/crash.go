@@ -259,15 +259,34 @@ func crash08(c *Case) {
 	}
 }
 
-// innerCuts is cuts where there may be nothing to change.
+// mostInner is how many of the cuts inside of an opening are looked at.
+const mostInner = 5
+
+// innerCuts is cuts where there may be nothing to change. Of more than mostInner
+// changes, any are as likely to be among those that are kept.
 func (c *Case) innerCuts(store Crasher, work func()) (moments []moment) {
 	var mu sync.Mutex
+	n := 0
 	store.Changing(func() {
 		mu.Lock()
 		defer mu.Unlock()
-		percent := kept[len(moments)%len(kept)]
-		if left, err := store.Crash(c.ctx, percent, c.env.Rand); err == nil {
-			moments = append(moments, moment{n: len(moments) + 1, percent: percent, store: left})
+		n++
+		at := n - 1
+		if n > mostInner {
+			at = c.env.Rand.IntN(n)
+		}
+		if at >= mostInner {
+			return
+		}
+		m := moment{n: n, percent: kept[n%len(kept)]}
+		var err error
+		if m.store, err = store.Crash(c.ctx, m.percent, c.env.Rand); err != nil {
+			return
+		}
+		if at < len(moments) {
+			moments[at] = m
+		} else {
+			moments = append(moments, m)
 		}
 	})
 	work()

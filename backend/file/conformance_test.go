@@ -33,6 +33,9 @@ func TestConformanceOnADiskThatFails(t *testing.T) {
 
 // The smallest segments, so that every rule meets their edges.
 func TestConformanceInSmallSegments(t *testing.T) {
+	if file.Slow && testing.Short() {
+		t.Skip("the same code as TestConformanceOnADiskThatFails runs, more often: left out of the short run under the race detector")
+	}
 	conformance.Run(t, onDisks{file.Options{SegmentBytes: 8 << 10}}, conformance.Strict(), conformance.Without(conformance.SeamKiller))
 }
 

@@ -12,3 +12,6 @@ import (
 func OpenOn(ctx context.Context, f *faultfs.FS, opts *Options) (*backend.Backend, error) {
 	return openWith(ctx, *opts, func(bool) (disk.FS, error) { return f, nil })
 }
+
+// Slow says the same to the tests outside of the package.
+const Slow = slow

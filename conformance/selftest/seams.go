@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/memory"
@@ -166,13 +167,13 @@ func (w *world) Spawn(ctx context.Context) (*conformance.Process, error) {
 // life is a process: what it has opened does nothing once it has ended.
 type life struct {
 	mu    sync.RWMutex
-	ended bool
+	ended atomic.Bool
 }
 
 func (l *life) end(then func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ended = true
+	l.ended.Store(true)
 	then()
 }
 
@@ -183,7 +184,7 @@ func (l *life) during(f func() error) error {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.ended {
+	if l.ended.Load() {
 		return fmt.Errorf("%w: the process was killed", backend.ErrUnavailable)
 	}
 	return f()
@@ -459,7 +460,7 @@ func (s *openStore) Recover(_ context.Context, plan backend.RecoveryPlan) (backe
 func (s *openStore) Close() error {
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if s.w.holder == s.life && (s.life == nil || !s.life.ended) {
+	if s.w.holder == s.life && (s.life == nil || !s.life.ended.Load()) {
 		s.w.held = false
 	}
 	s.w.last, _ = s.Last(context.Background())
