@@ -6,11 +6,12 @@ ARGS    ?=
 STORE   ?=
 COUNT   ?= 1
 FUZZTIME ?= 20s
+RUNS    ?= 1000
 PKGS     = ./...
 ATTACKED = ./backend/file ./backend/file/internal/attack
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check race cover fuzz crash mutants counts conformance man bench bench-long tidy clean
+.PHONY: help run test check race cover fuzz crash mutants counts conformance flakes man bench bench-long tidy clean
 
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +20,13 @@ run: ## drive the bank over HTTP on a file store, kill it three times, check eve
 	$(GO) run ./examples/bank/drive $(ARGS)
 
 test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
-	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack')
-	$(GO) test -count=1 -v $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
-	$(GO) test -count=1 -race -short ./backend/... ./actorsys/... ./conformance/...
+	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/conformance/selftest')
+	$(GO) test -count=1 -short ./conformance/selftest
+	$(GO) test -count=1 -v -timeout=30m $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
+	$(GO) test -count=1 -race -short -timeout=30m ./backend/... ./actorsys/... ./conformance ./conformance/model ./conformance/linearize
 	$(GO) run ./backend/file/internal/mutants -short
 	cd bench && $(GO) vet ./... && $(GO) test -short ./...
+	cd examples/custombackend && $(GO) vet ./... && $(GO) test -short ./...
 
 check: ## gofmt, go vet, the floors of the house
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
@@ -55,20 +58,26 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/file/internal/counts docs/durability.md
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
-	$(GO) test -count=1 -v ./conformance/... ./backend/memory/... ./backend/file/... ./backend/bolt/... ./backend/internal/kv
+	$(GO) test -count=1 -v -timeout=60m ./conformance/... ./backend/memory/... ./backend/file/... ./backend/bolt/... ./backend/internal/...
+	cd examples/custombackend && $(GO) test -count=1 -v -run TestConformance .
 
 man: ## write the manual pages of the command into bin/man
 	$(GO) run ./cmd/papyra man bin/man
 
-bench: ## durable appends, replay, reads, disk and growth beside nine peers, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
+flakes: ## run the suite RUNS times (default 1000) on memory, a tenth of it on file, and count each rule's verdicts
+	$(GO) run ./cmd/papyra conformance --store memory:// --strict --repeat $(RUNS)
+	@dir=$$(mktemp -d) && $(GO) run ./cmd/papyra conformance --store file://$$dir --strict --repeat $$(( ($(RUNS) + 9) / 10 )); code=$$?; rmdir $$dir; exit $$code
+
+bench: ## durable appends, replay, reads, disk and growth beside eight peers and the raw disk, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"
 	cd bench && $(GO) run . $(ARGS)
 
-bench-long: ## the same with ten million records and minutes of sustained writes
+bench-long: ## the same with ten million records, ten million streams, and minutes of sustained writes
 	cd bench && $(GO) run . -long $(ARGS)
 
 tidy: ## go mod tidy, here and in the nested modules
 	$(GO) mod tidy
 	cd bench && $(GO) mod tidy
+	cd examples/custombackend && $(GO) mod tidy
 
 clean: ## remove what make has built
 	rm -rf bin cover.out cover.html .tmp

@@ -33,11 +33,14 @@ var floors = map[string]int{
 	"backend/bolt":               4,
 	"conformance":                4,
 	"actorsys":                   4,
+	"conformance/linearize":      5,
+	"conformance/model":          5,
+	"conformance/selftest":       5,
 	"backend/memory/memorytest":  5,
 	"backend/file/filetest":      5,
 	"backend/bolt/bolttest":      5,
 	"backend/internal/kv/kvtest": 5,
-	"cmd/papyra":                 5,
+	"cmd/papyra":                 6, // knows conformance/selftest
 	"examples/bank":              5,
 	"examples/bank/drive":        5,
 }

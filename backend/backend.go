@@ -13,7 +13,8 @@ import (
 
 // Opener opens, or opens again, the driver of one store. If a store that was open
 // can't be opened for writing again, it may return, beside the error, a driver that can
-// only be read: [Backend.Reopen] keeps it, so that reads go on.
+// only be read: [Backend.Reopen] keeps it, so that reads go on. Else the driver beside an
+// error must be nil, as an interface.
 type Opener func(ctx context.Context) (Driver, error)
 
 // Backend is what users hold: one open store, whatever its engine. It is safe for

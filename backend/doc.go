@@ -35,5 +35,6 @@
 // that Close does not wait for, exits the process, or prints.
 //
 // Where to read next: driver.go for what an engine must do; package
-// backend/memory for an engine in one sitting; package conformance.
+// backend/memory for an engine in one sitting; docs/custom-backend.md for writing one;
+// package conformance.
 package backend

@@ -19,7 +19,9 @@ import (
 //   - Append, Recover and Compact are never called twice at a time, nor beside one
 //     another, but for Append beside Compact where [Capabilities.CompactBeside] is set.
 //   - Read, Head, Last, Streams, Scan and Info may run beside each other and beside
-//     Append and Compact, from any goroutine; nothing runs beside Recover.
+//     Append, from any goroutine; nothing runs beside Recover, nor beside Compact
+//     unless [Capabilities.CompactBeside] is set. That is about one handle: where other
+//     handles may read (Options.ReadOnly), they do so beside everything.
 //   - The loop over an iterator is papyra's own: short, never user code. A lock or a
 //     transaction may be held while yielding.
 //   - Close comes once, after every other call has returned. Nothing comes after it.
@@ -62,7 +64,8 @@ type LogDriver interface {
 	// Positions are dense but for restored records. Errors as in [Driver.Append]:
 	// without ErrUnknownOutcome, nothing was stored.
 	//
-	// It need not hide anything from readers: Sequenced does.
+	// It need not hide anything from readers: Sequenced does. An error that leaves the
+	// outcome open need not wrap ErrPoisoned: Sequenced adds that.
 	Append(ctx context.Context, records []Record) error
 	Store
 }
@@ -76,7 +79,9 @@ type Store interface {
 	// Backend selects by them, for all engines; but see [Searcher].
 	//
 	// A gap in a stream, or a record that fails its check, is ErrCorrupt, at its
-	// place in the order: never skipped. From below the floor yields from the floor.
+	// place in the order: never skipped. From below the floor yields from the floor. (A
+	// version that is missing up to the head the Backend sees by itself; an engine that
+	// knows the place of the damage can say more.)
 	Read(ctx context.Context, q Query) iter.Seq2[Record, error]
 
 	// Head returns where the stream stands: the zero Head if it never held anything.
@@ -86,7 +91,8 @@ type Store interface {
 	// called for each read and must be cheap.
 	Last(ctx context.Context) (Position, error)
 
-	// Streams lists streams in the bytewise order of their names.
+	// Streams lists streams in the bytewise order of their names, those of which
+	// nothing is left too. After and Prefix may be empty; Limit zero means none.
 	Streams(ctx context.Context, q StreamQuery) iter.Seq2[StreamInfo, error]
 
 	// Scan checks the store and yields what is wrong, in the order of the store's
@@ -95,7 +101,8 @@ type Store interface {
 	Scan(ctx context.Context, plan ScanPlan) iter.Seq2[Anomaly, error]
 
 	// Recover does what the plan says to the store on disk, and says what it did.
-	// It must survive a crash inside: run again, it comes to the same end.
+	// It must survive a crash inside: run again, it comes to the same end. It is
+	// called only with a mode that [Capabilities] claims, Ignore never.
 	Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error)
 
 	// Compact makes the cut, and gives back the room of what it takes, now or later.

@@ -70,9 +70,10 @@ type reading struct {
 	count    int   // records that were read
 	page     *page
 	ended    bool
-	same     int  // snapshots at the page's edge that the next page meets again
-	dense    bool // of a stream, by version: a page begins where the last one ended
-	filtered bool // not all that the driver yields is asked for
+	same     int    // snapshots at the page's edge that the next page meets again
+	dense    bool   // of a stream, by version: none may be missing
+	next     uint64 // if dense: the version that must follow
+	filtered bool   // not all that the driver yields is asked for
 
 	// Of what the driver has yielded for this page, also if it was not asked for:
 	seen  int    // how many
@@ -146,7 +147,8 @@ func (b *Backend) usable(ctx context.Context) error {
 }
 
 // fill reads the next page. Records that it holds are good even if it fails; where
-// much is left out it may be empty.
+// much is left out it may be empty. Of a stream no version may be missing, whatever the
+// driver yields: not in the page, nor at its end.
 func (b *Backend) fill(ctx context.Context, r *reading) error {
 	r.page.reset()
 	r.seen, r.alike = 0, 0
@@ -155,6 +157,7 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 		want = min(want, r.left)
 	}
 	skip, full := r.same, false
+	r.next = r.edge()
 	err := b.call(ctx, func() error {
 		for rec, err := range b.source(ctx, r, want+r.same) {
 			if err != nil {
@@ -164,9 +167,10 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 				skip--
 				continue
 			}
-			if r.dense && r.seen == 0 && uint64(rec.Version) != r.edge() {
-				return b.overtaken(ctx, r)
+			if r.dense && uint64(rec.Version) != r.next {
+				break
 			}
+			r.next += r.step()
 			r.see(&rec)
 			if !r.filtered || r.q.Selects(&rec) {
 				r.page.add(&rec)
@@ -175,7 +179,7 @@ func (b *Backend) fill(ctx context.Context, r *reading) error {
 				return nil
 			}
 		}
-		if r.dense && r.seen == 0 {
+		if r.dense && r.q.From <= r.next && r.next <= r.q.To {
 			return b.overtaken(ctx, r)
 		}
 		return nil
@@ -213,11 +217,11 @@ func (r *reading) see(rec *Record) {
 	r.last = place
 }
 
-// overtaken says why the stream does not go on at the edge of what was read: a
+// overtaken says why the stream does not go on with the version that must follow: a
 // compaction has cut it since, or it has a gap.
 func (b *Backend) overtaken(ctx context.Context, r *reading) error {
 	h, err := b.driver.Head(ctx, r.q.Stream)
-	switch at := Version(r.edge()); {
+	switch at := Version(r.next); {
 	case err != nil:
 		return err
 	case h.Floor > at:
@@ -245,6 +249,14 @@ func (r *reading) advance() bool {
 		r.q.From = r.last + 1
 	}
 	return r.q.From <= r.q.To
+}
+
+// step is what the next version of a dense read differs by.
+func (r *reading) step() uint64 {
+	if r.q.Reverse {
+		return ^uint64(0)
+	}
+	return 1
 }
 
 // edge is the place at which the read goes on.

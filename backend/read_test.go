@@ -2,12 +2,15 @@ package backend_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/memory"
 )
 
 func TestManySnapshotsAtOneVersionPageWithoutLossOrRepeat(t *testing.T) {
@@ -146,5 +149,49 @@ func TestMetaIsCheckedAndKept(t *testing.T) {
 	}
 	if _, err := backend.MakeMeta("a"); !errors.Is(err, backend.ErrInvalid) {
 		t.Errorf("half a pair: %v", err)
+	}
+}
+
+// holed yields a stream as if versions were missing in it.
+type holed struct {
+	backend.LogDriver
+	missing map[backend.Version]bool
+}
+
+func (f holed) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
+	return func(yield func(backend.Record, error) bool) {
+		for r, err := range f.LogDriver.Read(ctx, q) {
+			if (err != nil || !f.missing[r.Version]) && !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+func TestAMissingVersionIsCorruptWhereverItIs(t *testing.T) {
+	for _, gone := range []backend.Version{1, 2, 150, 256, 257, 299, 300} {
+		for _, reverse := range []bool{false, true} {
+			b := overDriver(t, holed{&watchedStore{Store: memory.New()}, map[backend.Version]bool{gone: true}})
+			for range 3 {
+				batch := backend.Batch{Stream: "s", Expected: backend.Any, Records: make([]backend.Record, 100)}
+				if _, err := b.Append(t.Context(), batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n, want := 0, int(gone)-1
+			if reverse {
+				want = 300 - int(gone)
+			}
+			var last error
+			for _, err := range b.Read(t.Context(), backend.Query{Stream: "s", Reverse: reverse}) {
+				if last = err; err == nil {
+					n++
+				}
+			}
+			var at *backend.CorruptError
+			if n != want || !errors.As(last, &at) || at.Version != gone {
+				t.Errorf("version %d missing, reverse %v: %d records, then %v; want %d, then the version's ErrCorrupt", gone, reverse, n, last, want)
+			}
+		}
 	}
 }

@@ -122,7 +122,6 @@ const MaxFindings = 10_000
 
 // ScanReport is what a scan found.
 type ScanReport struct {
-	Depth     ScanDepth     `json:"-"`
 	Full      bool          `json:"full"`
 	Took      time.Duration `json:"took_ns"`
 	Anomalies []Anomaly     `json:"anomalies"` // all severities, in the store's order, at most MaxFindings

@@ -69,6 +69,14 @@ type compactor interface {
 	compact(ctx context.Context) error
 }
 
+// A crowded store can be filled with very many streams of a small event each, and asked
+// for one of them.
+type crowded interface {
+	store
+	crowd(ctx context.Context, from, to int) error
+	member(ctx context.Context, stream int) error
+}
+
 // can reports whether an engine's stores have a capability.
 func can[T store](e engine) bool {
 	_, ok := e.kind.(T)

@@ -163,7 +163,7 @@ func TestRunEndsWhenItsContextDoes(t *testing.T) {
 
 func tinyLab(t *testing.T) *lab {
 	l, err := newLab(settings{dir: t.TempDir(), writers: []int{1, 8}, rows: groups, time: 2 * time.Millisecond, runs: 1, long: true,
-		streams: 16, perStream: 20, growFrom: 400, growTo: 1200})
+		streams: 16, perStream: 20, growFrom: 400, growTo: 1200, crowd: 3000})
 	check(t, err)
 	l.settle = func() {}
 	t.Cleanup(func() { check(t, l.Close()) })

@@ -49,6 +49,7 @@ type settings struct {
 	perStream int // events in each, in the larger of the filled stores
 	// growth's two stores, in records
 	growFrom, growTo int
+	crowd            int // streams of the store whose memory is measured
 }
 
 // reps is how often a row is measured.
@@ -76,16 +77,16 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer, p *progress) (err error) {
-	s := settings{rows: slices.Clone(groups), perStream: 100, growFrom: 100_000, growTo: 10_000_000}
+	s := settings{rows: slices.Clone(groups), perStream: 100, growFrom: 100_000, growTo: 10_000_000, crowd: 10_000_000}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&s.dir, "dir", os.TempDir(), "where to put the stores: the disk that is measured")
 	writers := flags.String("writers", "1,64,1024", "numbers of concurrent writers")
 	chosen := flags.String("engines", strings.Join(names(), ","), "engines to measure")
-	rows := flags.String("rows", strings.Join(groups, ","), "groups of rows to measure; growth needs -long")
+	rows := flags.String("rows", strings.Join(groups, ","), "groups of rows to measure; growth and memory need -long")
 	flags.IntVar(&s.runs, "runs", 0, "repetitions; 0: 5 of appends, 3 of the rest")
 	flags.DurationVar(&s.time, "for", defaultTime, "how long each run of appends writes; with -long "+longTime.String())
 	flags.IntVar(&s.streams, "streams", 10_000, "streams of a store")
-	flags.BoolVar(&s.long, "long", false, "longer runs, and the growth of a store to 10 million records")
+	flags.BoolVar(&s.long, "long", false, "longer runs, the growth of a store to 10 million records, and the memory of one of 10 million streams")
 	asJSON := flags.String("json", "", "write every sample to this file")
 	asMarkdown := flags.String("md", "", "write the report to this file too")
 	asPlot := flags.String("plot", "", "draw the rates into this SVG file")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/papyra-go/papyra/internal/pace"
 )
 
 // A row is one workload, measured on every engine that can do it.
@@ -31,9 +33,10 @@ const (
 	disk       = "disk"
 	compaction = "compact"
 	growth     = "growth"
+	memory     = "memory"
 )
 
-var groups = []string{appends, batches, busy, replays, streams, opens, scans, disk, compaction, growth}
+var groups = []string{appends, batches, busy, replays, streams, opens, scans, disk, compaction, growth, memory}
 
 // The filled stores: a small one, one of ten times the events in as many streams, and
 // the two that growth is measured on, whose streams are as long as each other's.
@@ -57,7 +60,7 @@ func (s settings) phases() []phase {
 	for _, n := range []int{100, 1000} {
 		write = append(write, s.appendRow(batches, "batch-"+strconv.Itoa(n), "batches of "+thousands(float64(n)), load{writers: 1, batch: n}))
 	}
-	write = append(write, s.appendRow(busy, "busy", "1 writer beside 4 CPU-bound goroutines", load{writers: 1, batch: 1, busy: 4}))
+	write = append(write, unyielding(s.appendRow(busy, "busy", "1 writer beside 4 CPU-bound goroutines", load{writers: 1, batch: 1, busy: 4})))
 
 	perStream := s.perStream
 	fills := phase{
@@ -88,6 +91,7 @@ func (s settings) phases() []phase {
 	all := []phase{write, fills, {size}, read, {single}, {compact}, {afterCompaction(diskRow("disk-compacted", "disk, compacted", large))}, compacted}
 	if s.long {
 		all = append(all, s.growth()...)
+		all = append(all, phase{s.memoryRow()})
 	}
 	for i := range all {
 		all[i] = slices.DeleteFunc(all[i], func(r row) bool { return !slices.Contains(s.rows, r.group) })
@@ -126,6 +130,30 @@ func (s settings) growth() []phase {
 func (s settings) appendRow(group, name, title string, load load) row {
 	return row{group: group, name: name, title: title, unit: "events/s", reps: s.reps(5), seconds: s.time.Seconds() + 0.5, can: can[appender],
 		measure: func(ctx context.Context, l *lab, e engine) (sample, error) { return l.append(ctx, e, load) }}
+}
+
+// unyielding measures a row once more, as the other value, while papyra's group commit does
+// not yield the processor. Others are measured as they are.
+func unyielding(r row) row {
+	measure := r.measure
+	r.measure = func(ctx context.Context, l *lab, e engine) (sample, error) {
+		got, err := measure(ctx, l, e)
+		if err != nil || e.name != fileEngine.name {
+			return got, err
+		}
+		pace.Never(true)
+		defer pace.Never(false)
+		twin, err := measure(ctx, l, e)
+		got.Twin = twin.Value
+		return got, err
+	}
+	return r
+}
+
+// memoryRow measures what a store of very many streams keeps in memory.
+func (s settings) memoryRow() row {
+	return row{group: memory, name: "memory", title: "memory while single streams are read, of " + title(s.crowd, "stream"), unit: "MiB", reps: 1, seconds: float64(s.crowd) / 100e3, can: can[crowded],
+		measure: func(ctx context.Context, l *lab, e engine) (sample, error) { return l.memory(ctx, e) }}
 }
 
 // fillRow fills stores that rows of the given groups need.

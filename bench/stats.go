@@ -57,6 +57,7 @@ func p99(s sample) float64     { return s.P99 }
 func p999(s sample) float64    { return s.P999 }
 func allocs(s sample) float64  { return s.Allocs }
 func toProbe(s sample) float64 { return s.Value / s.Probe }
+func twin(s sample) float64    { return s.Twin }
 func toTwin(s sample) float64  { return s.Value / s.Twin }
 
 // median is the middle value, or the mean of the two in the middle; NaN of none.

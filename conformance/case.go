@@ -16,10 +16,11 @@ import (
 // a verdict; they belong to the check's own goroutine, except where they say
 // otherwise.
 type Case struct {
-	ctx    context.Context
-	env    *Env
-	store  Store
-	opened []Subject
+	ctx      context.Context
+	env      *Env
+	store    Store
+	opened   []Subject
+	cleanups []func() // run when the check has ended, the newest first
 
 	mu      sync.Mutex
 	steps   []string // what was done, newest last
@@ -33,6 +34,7 @@ type outcome struct {
 	wanted  string
 	done    []string
 	dump    string // goroutines, where the check hung or panicked
+	missing []Seam // that the rule needs and the harness has not got
 }
 
 // stepsKept is how many of the newest steps a failure shows.
@@ -103,6 +105,12 @@ func (c *Case) unsupported(why string) {
 	runtime.Goexit()
 }
 
+// unavailable ends the check: the environment can't do what it needs.
+func (c *Case) unavailable(why string, args ...any) {
+	c.end(Unavailable, "", fmt.Sprintf(why, args...), "")
+	runtime.Goexit()
+}
+
 // run runs the check to its end, in its own goroutine. A panic in it, which may
 // come out of the subject, is the rule's failure.
 func (c *Case) run(check func(*Case)) {
@@ -123,6 +131,9 @@ func (c *Case) closeAll() {
 			c.end(Fail, "no panic", fmt.Sprintf("panic in Close: %v", p), string(debug.Stack()))
 		}
 	}()
+	for i := range c.cleanups {
+		c.cleanups[len(c.cleanups)-1-i]()
+	}
 	for _, s := range c.opened {
 		_ = s.Close()
 	}
@@ -164,17 +175,29 @@ func (c *Case) open(changes ...func(*backend.Options)) Subject {
 }
 
 func (c *Case) tryOpen(ctx context.Context, changes ...func(*backend.Options)) (Subject, error) {
+	return c.tryOpenAt(ctx, c.store, changes...)
+}
+
+// tryOpenAt opens another store than the rule's own.
+func (c *Case) tryOpenAt(ctx context.Context, store Store, changes ...func(*backend.Options)) (Subject, error) {
 	var opts backend.Options
 	for _, change := range changes {
 		change(&opts)
 	}
-	s, err := c.store.Open(ctx, opts)
+	s, err := store.Open(ctx, opts)
 	c.note("open%s: %s", optionsText(opts), errText(err))
 	if err != nil {
 		return nil, err
 	}
 	c.opened = append(c.opened, s)
 	return s, nil
+}
+
+// openAt opens another store than the rule's own, which must work.
+func (c *Case) openAt(store Store, changes ...func(*backend.Options)) Subject {
+	s, err := c.tryOpenAt(c.ctx, store, changes...)
+	c.noError("open", err)
+	return s
 }
 
 func optionsText(o backend.Options) string {

@@ -15,6 +15,9 @@ func claimGroup() Group {
 		{ID: "CLAIM-02", Name: "what is claimed is done", Requires: needs(intact, []ID{"APPEND-22", "METRIC-05", "READ-13"}), Since: "0.2",
 			Sentence: "Repair and quarantine that Capabilities claims succeed on a healthy store and leave it clean, and a compaction with an empty cut succeeds; what can be read stays as it is, and appends go on.",
 			Check:    claim02},
+		{ID: "CLAIM-03", Name: "what a backend says of itself stays", Requires: intact, Since: "0.4",
+			Sentence: "Capabilities, limits and the engine's name are the same whatever is stored, and after opening again.",
+			Check:    claim03},
 	}}
 }
 
@@ -90,4 +93,18 @@ func claim02(c *Case) {
 		c.unsupported("the engine claims neither repair nor quarantine nor compaction")
 	}
 	c.put(s, expecting("a", 5, 1))
+}
+
+func claim03(c *Case) {
+	s := c.open()
+	says := func(s Subject) string { return fmt.Sprintf("%+v %+v %q", s.Capabilities(), s.Limits(), s.Engine()) }
+	want := says(s)
+	same := func(when string, s Subject) { c.check(says(s) == want, want, "%s: %s", when, says(s)) }
+	c.furnish(s)
+	same("after writing", s)
+	c.noError("Reopen", s.Reopen(c.ctx))
+	same("after Reopen", s)
+	c.close(s)
+	same("after Close", s)
+	same("opened again", c.open())
 }

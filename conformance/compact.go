@@ -61,6 +61,18 @@ func compactGroup() Group {
 		{ID: "COMPACT-14", Name: "a read that a cut overtakes has no gap", Capability: Compacts, Requires: needs(cuts, []ID{"READ-14"}), Since: "0.3",
 			Sentence: "A read of a stream that a compaction overtakes yields what follows without a gap, or ends with ErrCompacted.",
 			Check:    compact14},
+		{ID: "COMPACT-15", Name: "a power cut inside a compaction leaves old or new", Capability: Compacts, Seams: []Seam{SeamCrasher}, Requires: []ID{"CRASH-04", "COMPACT-08", "COMPACT-13"}, Since: "0.4",
+			Sentence: "Whichever change of a compaction the power is cut before, each stream reads from the floor that it had or from the cut's, and what lies above is whole; once the compaction has returned, from the cut's.",
+			Check:    compact15},
+		{ID: "COMPACT-16", Name: "a compaction that fails leaves old or new", Capability: Compacts, Seams: []Seam{SeamFaulter}, Requires: []ID{"FAULT-05", "COMPACT-08", "COMPACT-13"}, Since: "0.4",
+			Sentence: "Whichever write or sync of a compaction fails, each stream reads from the floor that it had or from the cut's, what lies above is whole, and the compaction can be made again.",
+			Check:    compact16},
+		{ID: "COMPACT-17", Name: "a compaction does not make damage vanish", Capability: Compacts, Seams: []Seam{SeamCorrupter}, Requires: []ID{"SCAN-09", "COMPACT-13"}, Since: "0.4",
+			Sentence: "A compaction of a damaged store fails or succeeds; either way every record that could be read can be read, reads across the damage are ErrCorrupt as before, and a scan reports it.",
+			Check:    compact17},
+		{ID: "COMPACT-18", Name: "the report says what went", Level: Should, Capability: Compacts, Requires: []ID{"COMPACT-05"}, Since: "0.4",
+			Sentence: "The report of a compaction that takes half of a store has fewer records and fewer bytes after than before.",
+			Check:    compact18},
 	}}
 }
 

@@ -10,7 +10,11 @@
 //		}))
 //	}
 //
-// In a program, [Check] returns a [Report], as text and as JSON.
+// [Dir] is for stores in directories and files, [Make] for those in any other place, such
+// as a server's database, [Volatile] for those without one.
+//
+// In a program, [Check] returns a [Report], as text, JSON, JUnit XML and Markdown, and
+// [Main] is a whole program.
 //
 // # Rules
 //
@@ -22,10 +26,12 @@
 // # What this is not
 //
 // It imports neither package testing nor any engine, starts nothing that outlives
-// a rule unless the backend hangs, and does not measure speed. What it can't see
-// from outside (power loss, damage, full disks) needs seams that a later version
-// adds; the rules for them are not in the table until then.
+// a rule unless the backend hangs. [Benchmark] measures, and judges nothing. What it can't
+// do to a store from outside (rot, full disks, power cuts, SIGKILL) a harness lets it do
+// through seams: see [Seam]. Without them those rules are unavailable, never passed.
 //
-// Where to read next: rule.go for what a rule is, append.go for a group of rules,
-// mutants_test.go for how each is shown to bite.
+// Where to read next: docs/custom-backend.md for a backend and its run; rule.go for what
+// a rule is, append.go for a group of rules, seams.go for what a harness may offer,
+// selftest/mutants.go for how each is shown to bite, profile.go and stability.go for
+// what a report comes to, op.go for random histories.
 package conformance

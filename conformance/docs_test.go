@@ -4,10 +4,13 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/conformance"
+	"github.com/papyra-go/papyra/conformance/selftest"
 )
 
 var update = flag.Bool("update", false, "write docs/conformance.md anew")
@@ -46,7 +49,7 @@ func TestConformance(t *testing.T) {
 ` + "```" + `
 
 ` + "`conformance.Dir`" + ` is for stores in directories, ` + "`Make`" + ` for stores in any other place, ` + "`Volatile`" + ` for stores without one.
-Programs call ` + "`conformance.Check`" + ` and get a report, as text and JSON. ` + "`go test -run 'TestConformance/OCC-02'`" + ` judges one rule and those that it requires.
+Programs call ` + "`conformance.Check`" + ` and get a report, or ` + "`conformance.Main`" + `, which is a whole program: see [Programs](#programs). ` + "`go test -run 'TestConformance/OCC-02'`" + ` judges one rule and those that it requires.
 
 Each rule is judged on a fresh store, within a deadline (30 s unless ` + "`Budget`" + ` says otherwise).
 
@@ -56,21 +59,50 @@ Each rule is judged on a fresh store, within a deadline (30 s unless ` + "`Budge
 | fail | it does not; the report says what was done, seen and wanted | no |
 | blocked | a rule that it requires did not pass | can't be told |
 | unsupported | the backend does not claim what the rule is about | yes |
+| waived | it does not hold, and a waiver says why and until when | can't be told |
 | unavailable | the environment can't do what the check needs | can't be told; no with ` + "`Strict`" + ` |
 | inconclusive | the check ran and could not tell, such as too few calls that overlapped | can't be told; no with ` + "`Strict`" + ` |
 
-A report of fewer rules than there are is never conformant.
+A report of fewer rules than there are, or than its [profile](#profiles) asks for, is never conformant. Rules that are new in this version do not count yet: see [Stability](#stability).
 
-The suite looks at a backend from outside. What it can't see from there, so far, is power loss, damage to what is stored, and full disks: conformant says nothing about them. They need seams that a later version adds, and their rules are not in the table until then.
+## Seams
+
+What machines do to stores (rot, full disks, power cuts, SIGKILL) the suite can do to yours if the harness lets it: each *seam* is a small interface that the harness's ` + "`Store`" + ` may implement, found by type assertion. A rule whose seam is missing is unavailable, never passed, and the report lists the seams. ` + "`Strict`" + ` makes that a failure, but for the seams named in ` + "`Without`" + `.
+
+%s
+A ` + "`Store`" + ` with a seam, here over a file system that can fail:
+
+` + "```go" + `
+type store struct {
+	fs *failingFS // below the engine
+}
+
+func (s *store) Open(ctx context.Context, o backend.Options) (conformance.Subject, error) { return mine.OpenOn(ctx, s.fs, o) }
+func (s *store) Destroy(context.Context) error                                              { return nil }
+
+func (s *store) Fail(f conformance.Fault) (hits func() int, heal func(), err error) {
+	fault := s.fs.Inject(string(f.Op), f.Skip, f.Times, f.Err, f.Short)
+	return fault.Hits, fault.Heal, nil
+}
+` + "```" + `
+
+A ` + "`Killer`" + ` lets the test binary run itself: ` + "`Spawn`" + ` starts it with the place in its environment and hands the command to ` + "`conformance.Exec`" + `; a test that finds the place there calls ` + "`conformance.Child`" + `. backend/file's conformance_test.go has every seam; backend/memory/memorytest is the shortest example.
+
+How much of the table papyra's engines exercise, where all that is exercised passes:
+
+%s
+*Unsupported* is about durability, repair, quarantine or reopening, where the engine does not claim it; file claims all there is to claim, so that CLAIM-01 does not concern it. What the two rows of file leave out each has the other.
+
+## Rules
 
 Every rule has at least one *mutant*: the memory backend with one defect, which must fail exactly that rule. A rule without one fails the build.
 `
 
 func docs() string {
 	var b strings.Builder
-	all := mutants()
+	all := selftest.Mutants()
 	groups := conformance.Groups()
-	fmt.Fprintf(&b, "%s\nSuite %s: %d rules, %d mutants.\n\n| group | about | rules |\n|---|---|---|\n", docsIntro, conformance.Version, len(conformance.Rules()), len(all))
+	fmt.Fprintf(&b, docsIntro+"%s\n## The rules\n\nSuite %s: %d rules, %d mutants.\n\n| group | about | rules |\n|---|---|---|\n", seamTable(), coverageTable(), docsProduct(), conformance.Version, len(conformance.Rules()), len(all))
 	for _, g := range groups {
 		fmt.Fprintf(&b, "| [%s](#%s) | %s | %d |\n", g.Name, strings.ToLower(g.Name), g.About, len(g.Rules))
 	}
@@ -83,11 +115,21 @@ func docs() string {
 	return b.String()
 }
 
-func docsOf(r *conformance.Rule, all []mutant) string {
+func docsOf(r *conformance.Rule, all []selftest.Mutant) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n### %s\n\n**%s.** %s\n\n%s, since %s.", r.ID, strings.ToUpper(r.Name[:1])+r.Name[1:], r.Sentence, r.Level, r.Since)
+	provisional := ""
+	if r.Provisional {
+		provisional = ", provisional"
+	}
+	fmt.Fprintf(&b, "\n### %s\n\n**%s.** %s\n\n%s, since %s%s.", r.ID, strings.ToUpper(r.Name[:1])+r.Name[1:], r.Sentence, r.Level, r.Since, provisional)
 	if r.Capability != "" {
 		fmt.Fprintf(&b, " For backends that have: %s.", r.Capability)
+	}
+	for i, seam := range r.Seams {
+		fmt.Fprintf(&b, "%s%s", []string{" Needs the [seam](#seams) ", " and "}[min(i, 1)], seam)
+	}
+	if len(r.Seams) > 0 {
+		b.WriteString(".")
 	}
 	for i, id := range r.Requires {
 		fmt.Fprintf(&b, "%s[%s](#%s)", []string{" Requires ", ", "}[min(i, 1)], id, strings.ToLower(string(id)))
@@ -98,14 +140,109 @@ func docsOf(r *conformance.Rule, all []mutant) string {
 	b.WriteString(" Mutants: ")
 	first := true
 	for _, m := range all {
-		if m.target == r.ID {
+		if m.Target == r.ID {
 			if !first {
 				b.WriteString("; ")
 			}
-			b.WriteString(m.name)
+			b.WriteString(m.Name)
 			first = false
 		}
 	}
 	b.WriteString(".\n")
 	return b.String()
+}
+
+// What each seam asks of a harness, and who has it.
+var seamNotes = map[conformance.Seam][2]string{
+	conformance.SeamDigester:  {"`Digest`: a hash of all that is stored", "`Dir` has it"},
+	conformance.SeamCorrupter: {"`Bytes`, `Flip`: change one stored byte", "`Dir` has it"},
+	conformance.SeamFaulter:   {"`Fail`: let reads, writes or syncs fail, the n-th or all", "a file system or proxy below the engine"},
+	conformance.SeamStaller:   {"`Stall`: let writes wait", "the same"},
+	conformance.SeamCrasher:   {"`Crash`, `Changing`: the store as a power cut leaves it, at any change", "a file system in memory that knows what was synced; a disk image"},
+	conformance.SeamKiller:    {"`Spawn`: another process over the same store, to be killed", "`Exec` and `Child`"},
+	conformance.SeamFixturer:  {"`Fixtures`: stores that older versions wrote, and one of a newer format", "golden stores, with what `Listing` said of them"},
+}
+
+func seamTable() string {
+	var b strings.Builder
+	b.WriteString("| seam | what it does | how to have it | brings |\n|---|---|---|---|\n")
+	for _, seam := range conformance.Seams() {
+		var rules []string
+		for _, r := range conformance.Rules() {
+			if slices.Contains(r.Seams, seam) {
+				rules = append(rules, fmt.Sprintf("[%s](#%s)", r.ID, strings.ToLower(string(r.ID))))
+			}
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", seam, seamNotes[seam][0], seamNotes[seam][1], strings.Join(rules, " "))
+	}
+	return b.String()
+}
+
+func coverageTable() string {
+	memory := backend.Capabilities{Compact: true, CompactBeside: true}
+	file := backend.Capabilities{Durable: true, Repair: true, Quarantine: true, Compact: true, CompactBeside: true}
+	var b strings.Builder
+	b.WriteString("| harness | exercised | blocked | unsupported | unavailable | without |\n|---|---|---|---|---|---|\n")
+	for _, h := range []struct {
+		name     string
+		volatile bool
+		can      backend.Capabilities
+		without  []conformance.Seam
+	}{
+		{"memory, behind memorytest's gate", false, memory, []conformance.Seam{conformance.SeamCorrupter, conformance.SeamCrasher, conformance.SeamKiller, conformance.SeamFixturer}},
+		{"memory, as it is", false, memory, conformance.Seams()},
+		{"memory, without a place", true, memory, conformance.Seams()},
+		{"file, in directories", false, file, []conformance.Seam{conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher}},
+		{"file, on a disk that fails", false, file, []conformance.Seam{conformance.SeamKiller}},
+	} {
+		n := foreseen(h.volatile, h.can, h.without)
+		var without []string
+		for _, seam := range h.without {
+			without = append(without, string(seam))
+		}
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s |\n", h.name, n[conformance.Pass], n[conformance.Blocked], n[conformance.Unsupported], n[conformance.Unavailable], strings.Join(without, " "))
+	}
+	return b.String()
+}
+
+// foreseen are the verdicts on a backend that does all that it claims.
+func foreseen(volatile bool, can backend.Capabilities, without []conformance.Seam) map[conformance.Verdict]int {
+	verdicts := map[conformance.ID]conformance.Verdict{}
+	lacks := map[conformance.Capability]bool{
+		conformance.Reopens: volatile, conformance.Exclusive: volatile,
+		conformance.Compacts: !can.Compact, conformance.Durable: !can.Durable,
+		conformance.Repairs: !can.Repair, conformance.Quarantines: !can.Quarantine,
+	}
+	rules := conformance.Rules()
+	var judge func(id conformance.ID) conformance.Verdict
+	judge = func(id conformance.ID) conformance.Verdict {
+		if v, ok := verdicts[id]; ok {
+			return v
+		}
+		r := rules[slices.IndexFunc(rules, func(r conformance.Rule) bool { return r.ID == id })]
+		v := conformance.Pass
+		if slices.ContainsFunc(r.Seams, func(seam conformance.Seam) bool { return slices.Contains(without, seam) }) {
+			v = conformance.Unavailable
+		}
+		for _, required := range r.Requires {
+			switch judge(required) {
+			case conformance.Unavailable, conformance.Blocked:
+				v = conformance.Blocked
+			case conformance.Unsupported:
+				if v != conformance.Blocked {
+					v = conformance.Unsupported
+				}
+			}
+		}
+		if lacks[r.Capability] || id == "CLAIM-01" && can.Repair && can.Quarantine && can.Compact {
+			v = conformance.Unsupported
+		}
+		verdicts[id] = v
+		return v
+	}
+	n := map[conformance.Verdict]int{}
+	for _, r := range rules {
+		n[judge(r.ID)]++
+	}
+	return n
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"iter"
 	"math/rand/v2"
-	"path/filepath"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/metrics"
@@ -59,7 +58,8 @@ type Info struct {
 	Volatile bool `json:"volatile,omitempty"`
 }
 
-// Store is one place that can be opened.
+// Store is one place that can be opened. It may implement seams: [Digester],
+// [Corrupter], [Faulter], [Staller], [Crasher], [Killer], [Fixturer].
 type Store interface {
 	// Open opens the store. Once the one before is closed it is opening again, over
 	// what is stored; while it is open, this is a second opener.
@@ -80,17 +80,6 @@ type Env struct {
 
 // OpenFunc opens one store: a driver package's typed Open with the place filled in.
 type OpenFunc func(ctx context.Context, opts *backend.Options) (*backend.Backend, error)
-
-// Dir is the harness for a backend that keeps a store in a directory. open is
-// given a directory that does not exist yet, below one that does.
-func Dir(name string, open func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error)) Harness {
-	return Make(name, func(_ context.Context, env *Env) (OpenFunc, error) {
-		dir := filepath.Join(env.Dir, "store")
-		return func(ctx context.Context, opts *backend.Options) (*backend.Backend, error) {
-			return open(ctx, dir, opts)
-		}, nil
-	})
-}
 
 // Make is the harness for a backend whose stores are made by place, a function
 // that makes a new empty one and returns how to open it, again and again.

@@ -12,6 +12,12 @@ func lockGroup() Group {
 		{ID: "LOCK-02", Name: "the lock is free after Close", Capability: Exclusive, Requires: []ID{"LOCK-01", "OPEN-06"}, Since: "0.2",
 			Sentence: "Close lets the next opener in, also one that was refused before; a second Close of the first does not let in a third. The next finds what the others left, as if none had been refused.",
 			Check:    lock02},
+		{ID: "LOCK-03", Name: "a process that is killed leaves no lock", Capability: Durable, Seams: []Seam{SeamKiller}, Requires: needs(sound, []ID{"LOCK-02"}), Since: "0.4",
+			Sentence: "While another process has the store open for writing this one is refused with ErrLocked; once that is killed with SIGKILL the store opens, without anybody's help.",
+			Check:    lock03},
+		{ID: "LOCK-04", Name: "another process is refused", Capability: Durable, Seams: []Seam{SeamKiller}, Requires: []ID{"LOCK-03"}, Since: "0.4",
+			Sentence: "While this process has the store open for writing, another is refused with ErrLocked, and this one goes on.",
+			Check:    lock04},
 	}}
 }
 
@@ -56,4 +62,29 @@ func lock02(c *Case) {
 	c.put(second, expecting("a", 2, 1))
 	before := c.image(second)
 	c.unchanged(c.reopen(second), before)
+}
+
+func lock03(c *Case) {
+	for range 2 {
+		ch := c.spawned()
+		c.lockedOut("open while another process has it open")
+		ch.kill()
+		c.note("the other process is killed")
+		s := c.alone()
+		c.put(s, unchecked("a", 1))
+		c.close(s)
+	}
+}
+
+func lock04(c *Case) {
+	c.spawned().kill() // another process can open it: what refuses it then is this one
+	s := c.alone()
+	c.put(s, unchecked("a", 1))
+	for range 2 {
+		said := c.spawn().says()
+		c.check(said == saidLocked, "another process that is refused with ErrLocked", "it says %q", said)
+		c.put(s, unchecked("a", 1))
+	}
+	c.close(s)
+	c.spawned()
 }

@@ -26,6 +26,9 @@ func metricGroup() Group {
 		{ID: "METRIC-05", Name: "scans, recoveries and compactions count once", Requires: stored,
 			Sentence: "A scan counts one scan, a recovery one recovery and no scan, a compaction one compaction; one that fails counts one error of its own kind instead.",
 			Check:    metric05},
+		{ID: "METRIC-06", Name: "scan_anomalies is the sum of what was reported", Capability: Durable, Seams: []Seam{SeamCorrupter}, Requires: []ID{"SCAN-05", "METRIC-05"}, Since: "0.4",
+			Sentence: "Each scan adds its warnings and damages to scan_anomalies, and notices not.",
+			Check:    metric06},
 		{ID: "METRIC-07", Name: "totals of concurrent writers are exact", Requires: []ID{"METRIC-01", "METRIC-02"},
 			Sentence: "After writers on many goroutines, writes_total and bytes_written are exactly what was acknowledged.",
 			Check:    metric07},
@@ -86,7 +89,8 @@ func metric01(c *Case) {
 		c.putAll(s, []backend.Batch{unchecked("a", 1), unchecked("b", 2)})
 	})
 	written("a snapshot", 1, func() { c.snapshot(s, "a", 1, "snap") })
-	written("a restored batch", 2, func() { c.put(s, restored("r", [2]uint64{1000, 1}, [2]uint64{1001, 2})) })
+	above := uint64(c.last(s)) + 1000
+	written("a restored batch", 2, func() { c.put(s, restored("r", [2]uint64{above, 1}, [2]uint64{above + 1, 2})) })
 }
 
 func metric02(c *Case) {

@@ -57,6 +57,9 @@ func openGroup() Group {
 		{ID: "OPEN-12", Name: "Reopen after Close answers ErrClosed", Requires: []ID{"OPEN-08"},
 			Sentence: "Reopen does not bring a closed backend back, and does not wait for it: it answers ErrClosed.",
 			Check:    open12},
+		{ID: "OPEN-13", Name: "a read-only opening changes no byte", Capability: Reopens, Seams: []Seam{SeamDigester}, Requires: []ID{"OPEN-11"}, Since: "0.4",
+			Sentence: "Opening read-only, reading all there is, and closing change no stored byte.",
+			Check:    open13},
 	}}
 }
 
@@ -266,4 +269,18 @@ func open12(c *Case) {
 	defer cancel()
 	c.wantError("Reopen after Close", s.Reopen(ctx), backend.ErrClosed)
 	c.wantError("Reopen after Close, again", s.Reopen(ctx), backend.ErrClosed)
+}
+
+func open13(c *Case) {
+	s := c.open()
+	c.furnish(s)
+	c.close(s)
+	before := c.digest()
+	for range 2 {
+		s = c.open(readOnly)
+		c.image(s)
+		c.check(c.digest() == before, "the same digest", "another one while it is open read-only")
+		c.close(s)
+		c.check(c.digest() == before, "the same digest", "another one after it was open read-only")
+	}
 }

@@ -1,12 +1,9 @@
 package conformance
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"runtime"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -19,20 +16,23 @@ const (
 	Fail         Verdict = "fail"         // it does not
 	Blocked      Verdict = "blocked"      // a rule that it rests on did not pass
 	Unsupported  Verdict = "unsupported"  // the backend does not claim what the rule is about
+	Waived       Verdict = "waived"       // it does not hold, and a waiver that has not expired says why: see [Waive]
 	Unavailable  Verdict = "unavailable"  // the environment can't do what the check needs
 	Inconclusive Verdict = "inconclusive" // the check ran and could not tell
 )
 
-var verdicts = []Verdict{Pass, Fail, Blocked, Unsupported, Unavailable, Inconclusive}
+var verdicts = []Verdict{Pass, Fail, Blocked, Unsupported, Waived, Unavailable, Inconclusive}
 
 // Result is the verdict on one rule.
 type Result struct {
-	ID      ID            `json:"id"`
-	Name    string        `json:"name"`
-	Level   Level         `json:"level"`
-	Since   string        `json:"since"`
-	Verdict Verdict       `json:"verdict"`
-	Took    time.Duration `json:"took_ns"`
+	ID    ID     `json:"id"`
+	Name  string `json:"name"`
+	Level Level  `json:"level"`
+	Since string `json:"since"`
+	// Provisional: the rule is newer than what is counted, see [Pin].
+	Provisional bool          `json:"provisional,omitempty"`
+	Verdict     Verdict       `json:"verdict"`
+	Took        time.Duration `json:"took_ns"`
 	// Seen says what was seen, and Wanted what the rule wants instead; or Seen says
 	// why there is no verdict.
 	Seen   string `json:"seen,omitempty"`
@@ -41,95 +41,65 @@ type Result struct {
 	Done []string `json:"done,omitempty"`
 	// BlockedBy are the required rules that did not pass.
 	BlockedBy []ID `json:"blocked_by,omitempty"`
+	// Waiver is what was said about this rule with [Waive], expired or not.
+	Waiver *Waiver `json:"waiver,omitempty"`
+	// Missing are the seams that the rule needs and the harness has not got.
+	Missing []Seam `json:"missing_seams,omitempty"`
 	// Dump is where the goroutines stood, if the check hung or panicked.
 	Dump string `json:"dump,omitempty"`
+
+	spared bool // for want of seams that [Without] names
 }
 
-// explain is the verdict for people.
-func (res *Result) explain(r *Rule, seed uint64, again string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s, since %s): %s\n", r.ID, r.Level, r.Since, r.Sentence)
-	line := func(name, text string) {
-		if name != "" {
-			name += ":"
-		}
-		if text != "" {
-			fmt.Fprintf(&b, "    %-8s %s\n", name, text)
-		}
+// counts reports whether the verdict has a say in the conclusion.
+func (res *Result) counts(strict bool) bool { return strict || !res.Provisional }
+
+// fatal reports whether the verdict alone makes the backend not conformant.
+func (res *Result) fatal(strict bool) bool {
+	switch res.Verdict {
+	case Fail:
+		return res.Level == Must && res.counts(strict)
+	case Unavailable, Inconclusive:
+		return strict && !res.spared
 	}
-	line(string(res.Verdict), blockedText(res.BlockedBy))
-	for i, step := range res.Done {
-		line([]string{"done", ""}[min(i, 1)], step)
-	}
-	line("seen", res.Seen)
-	line("wanted", res.Wanted)
-	if res.Verdict == Fail || res.Verdict == Inconclusive {
-		line("again", fmt.Sprintf("%s  (seed %#x)", again, seed))
-		line("blocks", joinIDs(Blocks(r.ID)))
-	}
-	line("help", r.ID.Anchor())
-	if res.Dump != "" {
-		b.WriteString(res.Dump + "\n")
-	}
-	return strings.TrimRight(b.String(), "\n")
+	return false
 }
 
-func blockedText(by []ID) string {
-	if len(by) == 0 {
-		return ""
-	}
-	return "by " + joinIDs(by) + ", which did not pass"
-}
-
-func joinIDs(ids []ID) string {
-	parts := make([]string, len(ids))
-	for i, id := range ids {
-		parts[i] = string(id)
-	}
-	return strings.Join(parts, " ")
-}
-
-// ReportSchema is the version of the report's JSON: raised when a field changes
-// its meaning or goes. Fields may be added.
-const ReportSchema = 1
+// ReportSchema names the shape of the report's JSON. The number is raised when a
+// field changes its meaning or goes; fields may be added.
+const ReportSchema = "papyra.conformance/1"
 
 // Report is what came of one run of the suite.
 type Report struct {
-	Schema    int             `json:"schema"`
-	Suite     SuiteInfo       `json:"suite"`
-	Backend   Info            `json:"backend"`
-	Engine    string          `json:"engine"`
-	Env       EnvInfo         `json:"env"`
-	Seed      uint64          `json:"seed"`
-	Strict    bool            `json:"strict"`
-	Results   []Result        `json:"results"`    // in the order of the table
-	NotJudged []ID            `json:"not_judged"` // rules that were not asked for
-	Totals    map[Verdict]int `json:"totals"`     // every verdict has its key
+	Schema  string     `json:"schema"`
+	Suite   SuiteInfo  `json:"suite"`
+	Backend Info       `json:"backend"`
+	Engine  string     `json:"engine"`
+	Env     EnvInfo    `json:"env"`
+	Claims  ClaimInfo  `json:"claims"`
+	Limits  LimitInfo  `json:"limits"`
+	Seams   []Seam     `json:"seams"`         // that the harness's stores have
+	Missing []Seam     `json:"missing_seams"` // and those that they have not
+	Seed    uint64     `json:"seed"`
+	Strict  bool       `json:"strict"`
+	Profile Attainment `json:"profile"`
+	Results []Result   `json:"results"` // in the order of the table
+	// NotJudged are the rules that were not asked for.
+	NotJudged []ID            `json:"not_judged"`
+	Totals    map[Verdict]int `json:"totals"` // every verdict has its key
 	Took      time.Duration   `json:"took_ns"`
 	Verdict   Conclusion      `json:"verdict"`
-}
 
-// SuiteInfo says which rules there were.
-type SuiteInfo struct {
-	Version string `json:"version"`
-	Rules   int    `json:"rules"`
-	Digest  string `json:"rules_sha256"`
-}
-
-// EnvInfo says where the suite ran.
-type EnvInfo struct {
-	Go   string `json:"go"`
-	OS   string `json:"os"`
-	Arch string `json:"arch"`
-	CPUs int    `json:"cpus"`
+	again func(ID, uint64) string
 }
 
 // Conclusion is what the verdicts come to.
 type Conclusion string
 
-// The conclusions. Conformant: every rule of the table passed, was verified not to
-// concern this backend, or is a SHOULD. Incomplete: nothing failed, but rules were
-// left out, blocked, unavailable or inconclusive.
+// The conclusions. Conformant: every rule of the table that counts passed, was
+// verified not to concern this backend, or is a SHOULD, and the backend does what the
+// profile asks. Incomplete: nothing failed, but rules were left out, blocked, waived,
+// unavailable or inconclusive.
 const (
 	Conformant    Conclusion = "conformant"
 	NotConformant Conclusion = "not conformant"
@@ -138,9 +108,17 @@ const (
 
 func (s *session) report() *Report {
 	rep := &Report{
-		Schema: ReportSchema, Suite: SuiteInfo{Version, len(s.rules), digest(s.rules)}, Backend: s.info, Engine: s.engine,
-		Env:  EnvInfo{runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()},
-		Seed: s.seed, Strict: s.strict, Results: []Result{}, NotJudged: []ID{}, Totals: map[Verdict]int{}, Took: time.Since(s.started),
+		Schema: ReportSchema, Suite: SuiteInfo{Version, s.counted, len(s.rules), digest(s.rules)}, Backend: s.info, Engine: s.engine,
+		Env: environment(), Claims: claimed(s.claims), Limits: s.limits, Seed: s.seed, Strict: s.strict,
+		Results: []Result{}, NotJudged: []ID{}, Totals: map[Verdict]int{}, Took: time.Since(s.started), again: s.again,
+	}
+	rep.Seams, rep.Missing = []Seam{}, []Seam{}
+	for _, seam := range Seams() {
+		if s.store != nil && has(s.store, seam) {
+			rep.Seams = append(rep.Seams, seam)
+		} else {
+			rep.Missing = append(rep.Missing, seam)
+		}
 	}
 	for _, v := range verdicts {
 		rep.Totals[v] = 0
@@ -154,6 +132,7 @@ func (s *session) report() *Report {
 		rep.Results = append(rep.Results, *res)
 		rep.Totals[res.Verdict]++
 	}
+	rep.Profile = rep.attain(s.profile, s.rules)
 	rep.Verdict = rep.conclude()
 	return rep
 }
@@ -164,22 +143,28 @@ func (rep *Report) conclude() Conclusion {
 		c = Incomplete
 	}
 	for i := range rep.Results {
-		switch r := &rep.Results[i]; r.Verdict {
-		case Pass, Unsupported:
-		case Fail:
-			if r.Level == Must {
-				return NotConformant
-			}
-		case Blocked:
-			c = Incomplete
+		r := &rep.Results[i]
+		switch {
+		case r.fatal(rep.Strict):
+			return NotConformant
+		case !r.counts(rep.Strict), r.Verdict == Pass, r.Verdict == Unsupported, r.Verdict == Fail:
 		default:
-			if rep.Strict {
-				return NotConformant
-			}
 			c = Incomplete
 		}
 	}
+	if len(rep.Profile.Lacks) > 0 {
+		return NotConformant
+	}
 	return c
+}
+
+// Held reports whether nothing stands against the backend among the rules that were
+// asked for: each that counts passed, does not concern it, or is a SHOULD, and the
+// profile is kept. Unlike [Conformant] it may be true of a part of the table.
+func (rep *Report) Held() bool {
+	whole := *rep
+	whole.NotJudged = nil
+	return whole.conclude() == Conformant
 }
 
 // Summary is the report in one line.
@@ -190,41 +175,26 @@ func (rep *Report) Summary() string {
 			counts = append(counts, fmt.Sprintf("%d %s", n, v))
 		}
 	}
-	return fmt.Sprintf("%s: %s: %s; %d of %d rules exercised, suite %s, seed %#x",
-		rep.Backend.Name, strings.ToUpper(string(rep.Verdict)), strings.Join(counts, ", "),
-		rep.Totals[Pass]+rep.Totals[Fail]+rep.Totals[Unsupported], rep.Suite.Rules, rep.Suite.Version, rep.Seed)
+	if n := len(rep.NotJudged); n > 0 {
+		counts = append(counts, fmt.Sprintf("%d not judged", n))
+	}
+	p := &rep.Profile
+	text := fmt.Sprintf("%s: %s (profile %s): %s; %d of the profile's %d rules exercised, suite %s of %d rules, seed %#x",
+		rep.Backend.title(), strings.ToUpper(string(rep.Verdict)), p.Name, strings.Join(counts, ", "), p.Exercised, p.Asks, rep.Suite.Version, rep.Suite.Rules, rep.Seed)
+	if len(p.Lacks) > 0 {
+		text += "; the profile asks for more: " + strings.Join(p.Lacks, "; ")
+	}
+	return text
 }
 
-// WriteText writes the report for people: a table of the groups, then what did not
-// pass, then the summary.
-func (rep *Report) WriteText(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "GROUP\t")
-	for _, v := range verdicts {
-		fmt.Fprintf(t, "%s\t", v)
-	}
-	fmt.Fprintln(t, "time\t")
-	for _, g := range Groups() {
-		fmt.Fprintf(t, "%s\t", g.Name)
-		n, took := rep.tally(g.Name)
-		for _, v := range verdicts {
-			fmt.Fprintf(t, "%d\t", n[v])
-		}
-		fmt.Fprintf(t, "%v\t\n", took.Round(time.Millisecond))
-	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	rules := Rules()
-	for i := range rules {
-		for j := range rep.Results {
-			if res := &rep.Results[j]; res.ID == rules[i].ID && res.Verdict != Pass {
-				fmt.Fprintf(w, "\n%s\n", res.explain(&rules[i], rep.Seed, "--rules '"+string(res.ID)+"'"))
-			}
-		}
-	}
-	_, err := fmt.Fprintf(w, "\n%s\n", rep.Summary())
-	return err
+// title is the backend's name with its version.
+func (i Info) title() string { return strings.TrimSpace(i.Name + " " + i.Version) }
+
+// groups returns the groups of which at least one rule was judged.
+func (rep *Report) groups() []Group {
+	return slices.DeleteFunc(Groups(), func(g Group) bool {
+		return !slices.ContainsFunc(rep.Results, func(r Result) bool { return r.ID.Group() == g.Name })
+	})
 }
 
 func (rep *Report) tally(group string) (n map[Verdict]int, took time.Duration) {
@@ -238,9 +208,23 @@ func (rep *Report) tally(group string) (n map[Verdict]int, took time.Duration) {
 	return n, took
 }
 
-// WriteJSON writes the report for programs: see [ReportSchema].
-func (rep *Report) WriteJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(rep)
+// explained returns the results that need words, in order, each with its rule: what
+// did not pass, and what passed under a waiver.
+func (rep *Report) explained() (out []explanation) {
+	rules := map[ID]*Rule{}
+	table := Rules()
+	for i := range table {
+		rules[table[i].ID] = &table[i]
+	}
+	for i := range rep.Results {
+		if res := &rep.Results[i]; res.Verdict != Pass || res.Waiver != nil {
+			out = append(out, explanation{rules[res.ID], res})
+		}
+	}
+	return out
+}
+
+type explanation struct {
+	rule *Rule
+	res  *Result
 }

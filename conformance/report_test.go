@@ -5,14 +5,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/build"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/conformance"
+	"github.com/papyra-go/papyra/conformance/selftest"
 )
 
 func check(t *testing.T, h conformance.Harness, opts ...conformance.Option) *conformance.Report {
@@ -38,12 +39,12 @@ func result(t *testing.T, r *conformance.Report, id conformance.ID) conformance.
 // find returns the first mutant of a rule.
 func find(t *testing.T, id conformance.ID) conformance.Harness {
 	t.Helper()
-	all := mutants()
-	i := slices.IndexFunc(all, func(m mutant) bool { return m.target == id })
+	all := selftest.Mutants()
+	i := slices.IndexFunc(all, func(m selftest.Mutant) bool { return m.Target == id })
 	if i < 0 {
 		t.Fatalf("no mutant for %s", id)
 	}
-	return all[i].harness()
+	return all[i].Harness()
 }
 
 func TestAFailureExplainsItself(t *testing.T) {
@@ -56,7 +57,8 @@ func TestAFailureExplainsItself(t *testing.T) {
 		"OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused",
 		`done:    open: no error`, `append "a", expected 0, 1 records: version 3`,
 		`seen:    append "a", expected 0, 1 records: no error`, `wanted:  an error that wraps "version conflict"`,
-		"again:   --rules 'OCC-02'  (seed 0x5f2a)", "blocks:  APPEND-18 OCC-03 OCC-05", "help:    docs/conformance.md#occ-02",
+		"verdict: fail\n", "seed:    0x5f2a\n",
+		`again:   conformance.Check(ctx, harness, conformance.Only("OCC-02"), conformance.Seed(0x5f2a))`, "blocks:  APPEND-18 OCC-03 OCC-05", "help:    docs/conformance.md#occ-02",
 		"NOT CONFORMANT",
 	} {
 		if !strings.Contains(text.String(), want) {
@@ -65,14 +67,24 @@ func TestAFailureExplainsItself(t *testing.T) {
 	}
 }
 
+// Of the many rules that rest on a basic one the text names a few.
+func TestAFailureThatBlocksManyNamesAFew(t *testing.T) {
+	r := check(t, find(t, "APPEND-02"), conformance.Only("APPEND-02"), conformance.Seed(1))
+	var text strings.Builder
+	if err := r.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	all := conformance.Blocks("APPEND-02")
+	want := fmt.Sprintf("blocks:  %s and %d more: mend this one first\n", strings.Trim(fmt.Sprint(all[:12]), "[]"), len(all)-12)
+	if !strings.Contains(text.String(), want) {
+		t.Errorf("the text lacks %q:\n%s", want, &text)
+	}
+}
+
 // Numbers were once padded with zeros to the width at which text is cut.
 func TestAFailureShowsNumbersAsTheyAre(t *testing.T) {
-	v := variant{subject: func(w *world, h *hooked) {
-		if w.opens > 1 {
-			eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { r.Position += 7; return true })(w, h)
-		}
-	}}
-	res := result(t, check(t, v.harness(), conformance.Only("OPEN-02")), "OPEN-02")
+	h := wrap(func(s conformance.Subject, opens int) conformance.Subject { return &shifting{s, opens > 1} })
+	res := result(t, check(t, h, conformance.Only("OPEN-02")), "OPEN-02")
 	if !strings.HasSuffix(res.Seen, "Position is 8, want 1") {
 		t.Errorf("%s: %s", res.Verdict, res.Seen)
 	}
@@ -96,7 +108,7 @@ func TestTheJSONReportIsStable(t *testing.T) {
 	for _, n := range back.Totals {
 		total += n
 	}
-	if len(back.Totals) != 6 || total != len(rules) || back.Verdict != conformance.NotConformant {
+	if len(back.Totals) != 7 || total != len(rules) || back.Verdict != conformance.NotConformant {
 		t.Errorf("totals %v, verdict %s", back.Totals, back.Verdict)
 	}
 	for i := range back.Results {
@@ -107,7 +119,7 @@ func TestTheJSONReportIsStable(t *testing.T) {
 }
 
 func TestFewerRulesAreNeverConformant(t *testing.T) {
-	h := new(variant).harness()
+	h := selftest.Reference()
 	if r := check(t, h, conformance.Only("APPEND-01")); r.Verdict != conformance.Incomplete || len(r.Results) != 2 || r.Totals[conformance.Pass] != 2 {
 		t.Errorf("only APPEND-01, which requires OPEN-01: %s", r.Summary())
 	}
@@ -124,23 +136,20 @@ func TestFewerRulesAreNeverConformant(t *testing.T) {
 }
 
 func TestAHangFailsItsRuleAndShowsWhere(t *testing.T) {
-	v := variant{subject: func(_ *world, h *hooked) {
-		h.head = func(ctx context.Context, _ string, _ headFunc) (backend.Head, error) {
-			<-ctx.Done()
-			return backend.Head{}, ctx.Err()
-		}
-	}}
-	r := check(t, v.harness(), conformance.Only("OPEN-01"), conformance.Budget(50*time.Millisecond))
+	h := wrap(func(s conformance.Subject, _ int) conformance.Subject {
+		return &heads{s, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+	})
+	r := check(t, h, conformance.Only("OPEN-01"), conformance.Budget(50*time.Millisecond))
 	if res := result(t, r, "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Dump, "open01") {
 		t.Errorf("%s: %s, dump of %d bytes", res.Verdict, res.Seen, len(res.Dump))
 	}
 }
 
 func TestAPanicFailsItsRule(t *testing.T) {
-	v := variant{subject: func(_ *world, h *hooked) {
-		h.head = func(context.Context, string, headFunc) (backend.Head, error) { panic("broken engine") }
-	}}
-	if res := result(t, check(t, v.harness(), conformance.Only("OPEN-01")), "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Seen, "broken engine") {
+	h := wrap(func(s conformance.Subject, _ int) conformance.Subject {
+		return &heads{s, func(context.Context) error { panic("broken engine") }}
+	})
+	if res := result(t, check(t, h, conformance.Only("OPEN-01")), "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Seen, "broken engine") {
 		t.Errorf("%s: %s", res.Verdict, res.Seen)
 	}
 }
@@ -167,5 +176,56 @@ func TestTheEngineImportsNeitherTestingNorAnEngine(t *testing.T) {
 		if path == "testing" || strings.Contains(path, ".") && path != "github.com/papyra-go/papyra/backend" && path != "github.com/papyra-go/papyra/metrics" {
 			t.Errorf("package conformance imports %s", path)
 		}
+	}
+}
+
+// seamless hides the seams of a harness's stores.
+type seamless struct{ conformance.Harness }
+
+func (h seamless) NewStore(ctx context.Context, env *conformance.Env) (conformance.Store, error) {
+	s, err := h.Harness.NewStore(ctx, env)
+	return struct{ conformance.Store }{s}, err
+}
+
+func TestAMissingSeamIsUnavailableAndSaid(t *testing.T) {
+	h := seamless{selftest.Reference()}
+	r := check(t, h, conformance.Strict())
+	for _, rule := range conformance.Rules() {
+		res := result(t, r, rule.ID)
+		if len(rule.Seams) > 0 && res.Verdict != conformance.Unavailable && res.Verdict != conformance.Blocked {
+			t.Errorf("%s, which needs %v: %s", rule.ID, rule.Seams, res.Verdict)
+		}
+		if len(rule.Seams) > 0 && res.Verdict == conformance.Unavailable && !slices.Equal(res.Missing, rule.Seams) {
+			t.Errorf("%s: missing %v, want %v", rule.ID, res.Missing, rule.Seams)
+		}
+	}
+	if len(r.Seams) > 0 || !slices.Equal(r.Missing, conformance.Seams()) || r.Verdict != conformance.NotConformant {
+		t.Errorf("seams %v, missing %v: %s", r.Seams, r.Missing, r.Summary())
+	}
+	if r := check(t, h, conformance.Strict(), conformance.Without(conformance.Seams()...)); r.Verdict != conformance.Incomplete {
+		t.Error(r.Summary())
+	}
+	if r := check(t, h, conformance.Strict(), conformance.Without(conformance.SeamKiller)); r.Verdict != conformance.NotConformant {
+		t.Error(r.Summary())
+	}
+}
+
+func TestAProvisionalRuleCountsWithStrictOnly(t *testing.T) {
+	rules := conformance.Rules()
+	i := slices.IndexFunc(rules, func(r conformance.Rule) bool {
+		return r.Provisional && !slices.ContainsFunc(rules, func(other conformance.Rule) bool { return slices.Contains(other.Requires, r.ID) })
+	})
+	if i < 0 {
+		t.Skip("this version of the suite has no provisional rule")
+	}
+	id := rules[i].ID
+	if r := check(t, find(t, id)); r.Totals[conformance.Fail] != 1 || r.Verdict != conformance.Conformant {
+		t.Errorf("%s: %s", id, r.Summary())
+	}
+	if r := check(t, find(t, id), conformance.Strict()); r.Verdict != conformance.NotConformant {
+		t.Errorf("%s, strict: %s", id, r.Summary())
+	}
+	if r := check(t, find(t, "OCC-02")); r.Verdict != conformance.NotConformant {
+		t.Error(r.Summary())
 	}
 }

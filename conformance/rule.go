@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/papyra-go/papyra/backend"
 )
 
 // Version is the version of the suite. It changes when a rule is added or its
@@ -49,7 +51,26 @@ const (
 	Exclusive Capability = "one writer at a time"
 	// Compacts: the backend's Capabilities claim Compact.
 	Compacts Capability = "compaction"
+	// Durable, Repairs and Quarantines: the backend's Capabilities claim it.
+	Durable     Capability = "durability"
+	Repairs     Capability = "repair"
+	Quarantines Capability = "quarantine"
 )
+
+// claimed reports whether the capability is one that a backend claims, and does.
+func (c Capability) claimed(can backend.Capabilities) bool {
+	switch c {
+	case Compacts:
+		return can.Compact
+	case Durable:
+		return can.Durable
+	case Repairs:
+		return can.Repair
+	case Quarantines:
+		return can.Quarantine
+	}
+	return true
+}
 
 // Rule is one thing that a backend has to keep.
 type Rule struct {
@@ -61,11 +82,16 @@ type Rule struct {
 	Level    Level
 	// Capability is what the backend must be able to do, or the rule is unsupported.
 	Capability Capability
+	// Seams are what the harness's Store must implement, or the rule is unavailable.
+	Seams []Seam
 	// Requires are the rules that must hold before this one can be judged. If one
 	// does not pass, this one is blocked; if one is unsupported, so is this one.
 	Requires []ID
 	// Since is the version of the suite that brought the rule.
 	Since string
+	// Provisional rules are judged and reported, and count only with [Strict]: each new
+	// rule is one until the next version, so that no backend is broken by an update.
+	Provisional bool
 	// Check judges the rule on a fresh store. It returns if the rule holds; the
 	// Case's methods end it otherwise.
 	Check func(*Case)
@@ -80,11 +106,14 @@ type Group struct {
 
 // Groups returns the table of all rules. The caller owns the slices.
 func Groups() []Group {
-	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup(), lockGroup(), claimGroup(), compactGroup(), retentionGroup(), errorGroup()}
+	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup(), lockGroup(), claimGroup(), compactGroup(), retentionGroup(), errorGroup(),
+		batchGroup(), kindGroup(), snapGroup(), dataGroup(), ctxGroup(), concGroup(), leakGroup(),
+		scanGroup(), recoverGroup(), faultGroup(), crashGroup(), formatGroup()}
 	for g := range groups {
 		for i := range groups[g].Rules {
 			r := &groups[g].Rules[i]
 			r.Level, r.Since = orElse(r.Level, Must), orElse(r.Since, "0.1")
+			r.Provisional = r.Since == Version
 		}
 	}
 	return groups
@@ -126,7 +155,7 @@ func Blocks(id ID) []ID {
 func digest(rules []Rule) string {
 	h := sha256.New()
 	for _, r := range rules {
-		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%v\n", r.ID, r.Sentence, r.Level, r.Capability, r.Requires)
+		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%v\x00%v\n", r.ID, r.Sentence, r.Level, r.Capability, r.Seams, r.Requires)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -1,6 +1,12 @@
 package conformance
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+)
 
 // TB is what [Run] uses of a *testing.T. It stands here, and Run is generic over
 // it, so that a test says conformance.Run(t, harness) while the programs that use
@@ -16,36 +22,59 @@ type TB[T any] interface {
 	Fatalf(format string, args ...any)
 }
 
+// SeedVariable is the environment variable by which [Run] takes a seed: the one that
+// a failure was reported with.
+const SeedVariable = "PAPYRA_CONFORMANCE_SEED"
+
 // Run judges every rule in a subtest of its own, named after its ID: one rule, and
 // what it requires, runs with -run 'TestX/OCC-02'. A rule that fails fails its
-// subtest; one that is blocked, unsupported, unavailable or inconclusive skips
-// it, saying why; with [Strict] the last two fail it.
+// subtest; one that is blocked, waived, provisional, unsupported, unavailable or
+// inconclusive skips it, saying why; with [Strict] provisional failures and the last
+// two fail it. A profile that was asked for and not kept fails the test itself.
 func Run[T TB[T]](t T, h Harness, opts ...Option) {
 	t.Helper()
+	if text := os.Getenv(SeedVariable); text != "" {
+		seed, err := strconv.ParseUint(text, 0, 64)
+		if err != nil {
+			t.Fatalf("%s=%q: want a number", SeedVariable, text)
+		}
+		opts = append(slices.Clone(opts), Seed(seed))
+	}
 	s, err := newSession(h, opts)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	if s.again == nil {
+		test := t.Name()
+		s.again = func(id ID, seed uint64) string {
+			return fmt.Sprintf("%s=%#x go test -run '%s/%s'", SeedVariable, seed, test, id)
+		}
+	}
 	for i := range s.rules {
 		r := &s.rules[i]
 		if s.selected(r.ID) {
-			t.Run(string(r.ID)+" "+r.Name, func(t2 T) { runRule(t2, s, r, t.Name()) })
+			t.Run(string(r.ID)+" "+r.Name, func(t T) { runRule(t, s, r) })
 		}
 	}
-	t.Logf("%s", s.report().Summary())
+	rep := s.report()
+	if rep.Profile.Asked && len(rep.Profile.Lacks) > 0 {
+		t.Errorf("%s", rep.Summary())
+	} else {
+		t.Logf("%s", rep.Summary())
+	}
 }
 
-func runRule[T TB[T]](t T, s *session, r *Rule, test string) {
+func runRule[T TB[T]](t T, s *session, r *Rule) {
 	t.Helper()
 	// Not t's context: the verdict may be one that other subtests wait for.
 	res := s.judge(context.WithoutCancel(t.Context()), r)
-	again := "go test -run '" + test + "/" + string(r.ID) + "'"
-	text := res.explain(r, s.seed, again)
+	text := res.explain(r, s.seed, s.again(r.ID, s.seed))
 	switch {
-	case res.Verdict == Pass:
-	case res.Verdict == Fail && r.Level == Must, s.strict && (res.Verdict == Unavailable || res.Verdict == Inconclusive):
+	case res.fatal(s.strict):
 		t.Errorf("%s", text)
-	default:
+	case res.Verdict != Pass:
 		t.Skipf("%s", text)
+	case res.Waiver != nil:
+		t.Logf("%s", text)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/papyra-go/papyra/backend"
 )
 
 // DefaultBudget is how long one rule may take, unless [Budget] says otherwise.
@@ -28,7 +30,14 @@ type settings struct {
 	seed   uint64
 	budget time.Duration
 	strict bool
+	spared []Seam
 	log    io.Writer
+
+	counted     string // the newest version whose rules count: see [Pin]
+	waivers     []Waiver
+	profileName string
+	profile     Profile // the one asked for; zero: what the claims amount to
+	again       func(ID, uint64) string
 }
 
 // Only judges the rules whose ID matches one of the globs, such as "OCC-*"
@@ -48,11 +57,25 @@ func Seed(seed uint64) Option { return func(s *settings) { s.seed = seed } }
 func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
 
 // Strict makes what could not be judged (unavailable, inconclusive) as bad as a
-// failure, for builds that have all that is needed.
+// failure, and provisional rules count (see [Pin]): for builds that have all that is
+// needed.
 func Strict() Option { return func(s *settings) { s.strict = true } }
+
+// Without says that the harness has not got these seams, for good reason: with [Strict],
+// rules that are unavailable for want of them alone are no failure. The report says that
+// they are unavailable all the same.
+func Without(seams ...Seam) Option {
+	return func(s *settings) { s.spared = append(s.spared, seams...) }
+}
 
 // Log is where harnesses write lines for whoever runs the suite. Default: nowhere.
 func Log(w io.Writer) Option { return func(s *settings) { s.log = w } }
+
+// Again says how the reader of a report judges one rule again with the report's seed:
+// a command line. Default: the call of [Check].
+func Again(command func(rule ID, seed uint64) string) Option {
+	return func(s *settings) { s.again = command }
+}
 
 func newSettings(opts []Option) (settings, error) {
 	s := settings{seed: rand.Uint64(), budget: DefaultBudget, log: io.Discard}
@@ -68,7 +91,11 @@ func newSettings(opts []Option) (settings, error) {
 			return s, fmt.Errorf("conformance: no rule matches %q", glob)
 		}
 	}
-	return s, nil
+	var err error
+	if s.profile, err = findProfile(s.profileName); err != nil {
+		return s, err
+	}
+	return s, s.checkStability(rules)
 }
 
 func matches(globs []string, id ID) bool {
@@ -89,6 +116,9 @@ type session struct {
 	harness Harness
 	info    Info
 	engine  string
+	claims  *backend.Capabilities // nil: no backend was opened yet
+	limits  LimitInfo
+	store   Store // the first that the harness made
 	rules   []Rule
 	judged  map[ID]*Result
 	started time.Time
@@ -127,8 +157,12 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 	if done := s.judged[r.ID]; done != nil {
 		return done
 	}
-	res := &Result{ID: r.ID, Name: r.Name, Level: r.Level, Since: r.Since}
+	res := &Result{ID: r.ID, Name: r.Name, Level: r.Level, Since: r.Since, Provisional: newer(r.Since, s.counted)}
 	s.judged[r.ID] = res
+	defer func() {
+		res.spared = s.sparing(res)
+		s.waive(res)
+	}()
 	if s.info.Volatile && (r.Capability == Reopens || r.Capability == Exclusive) {
 		res.Verdict, res.Seen = Unsupported, "a store ends with the backend that has it open"
 		return res
@@ -149,6 +183,9 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 		}
 	}
 	switch {
+	case s.claims != nil && !r.Capability.claimed(*s.claims):
+		res.Verdict, res.Seen = Unsupported, "the engine does not claim "+string(r.Capability)
+		return res
 	case len(res.BlockedBy) > 0:
 		res.Verdict = Blocked
 		return res
@@ -160,6 +197,7 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 	out := s.try(ctx, r)
 	res.Took = time.Since(start)
 	res.Verdict, res.Seen, res.Wanted, res.Done, res.Dump = out.verdict, out.seen, out.wanted, out.done, out.dump
+	res.Missing = out.missing
 	return res
 }
 
@@ -174,6 +212,12 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 	if err != nil {
 		return outcome{verdict: Unavailable, seen: fmt.Sprintf("the harness makes no store: %v", err)}
 	}
+	if s.store == nil {
+		s.store = store
+	}
+	if missing := lacking(store, r.Seams); len(missing) > 0 {
+		return outcome{verdict: Unavailable, seen: fmt.Sprintf("the harness's store has not got the seams %v", missing), missing: missing}
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.budget+graceAfterBudget/2) // after the watch, which shows where a check hangs
 	defer cancel()
 	c := &Case{ctx: ctx, env: env, store: store}
@@ -183,10 +227,23 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 	if err := store.Destroy(context.WithoutCancel(ctx)); err != nil {
 		fmt.Fprintf(s.log, "%s: destroying the store: %v\n", r.ID, err)
 	}
-	if s.engine == "" && len(c.opened) > 0 {
-		s.engine = c.opened[0].Engine()
-	}
+	s.learn(c)
 	return c.outcome
+}
+
+// lacking returns those of the seams that a store has not got.
+func lacking(store Store, seams []Seam) (missing []Seam) {
+	for _, seam := range seams {
+		if !has(store, seam) {
+			missing = append(missing, seam)
+		}
+	}
+	return missing
+}
+
+// sparing reports whether a result that is unavailable was said to be.
+func (s *settings) sparing(res *Result) bool {
+	return len(res.Missing) > 0 && !slices.ContainsFunc(res.Missing, func(seam Seam) bool { return !slices.Contains(s.spared, seam) })
 }
 
 // watch runs the check, at most for its budget and the grace after it. It returns

@@ -12,7 +12,8 @@ import (
 )
 
 // ErrShort says that the input ends before the record does: give more of it. From
-// an input that holds all there is, it means damage.
+// an input that holds all there is, it means damage, and the engine must say so: ErrShort
+// wraps no sentinel of package backend.
 var ErrShort = errors.New("the record goes on beyond the input")
 
 // Length returns how many bytes the record at the beginning of src takes, which is

@@ -59,7 +59,8 @@ var distances = func() (t [8]crc32.Table) {
 
 // Append appends the envelope of r to dst, and allocates only if dst has no room
 // for [Size] bytes. r holds what [backend.Backend] admits; base is the time, in
-// nanoseconds since 1970, that [Decoder.Decode] must be given again.
+// nanoseconds since 1970, that [Decoder.Decode] must be given again: one near r's makes
+// the record a few bytes shorter. An engine that keeps records one by one gives 0.
 func Append(dst []byte, r *backend.Record, seed Seed, base int64) []byte {
 	start := len(dst)
 	first, time := byte(r.Kind)&kindBits, zigzag(r.Time.UnixNano()-base)

@@ -137,3 +137,26 @@ func between(lines []string, from, to int, reverse bool) (out []string) {
 	}
 	return out
 }
+
+// A cut that is made while a scan goes on is not in what the scan has walked.
+func TestACutBesideAScanIsNoDamage(t *testing.T) {
+	ctx := context.Background()
+	_, b := openInside(t, new(faultfs.FS), &Options{keepLog: true})
+	const name = "$sys/main/audit"
+	for range 5 {
+		appendOne(t, b, name, "x")
+	}
+	cut := false
+	report, err := b.Scan(ctx, &backend.ScanOptions{Progress: func(int64, int64) {
+		if cut {
+			return
+		}
+		cut = true
+		if _, err := b.Compact(ctx, backend.Cut{Floors: []backend.StreamFloor{{Stream: name, Floor: 4}}}); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err != nil || !cut || !report.Clean() {
+		t.Errorf("a cut was made: %v; found: %v %v", cut, report.Anomalies, err)
+	}
+}

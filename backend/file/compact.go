@@ -2,9 +2,11 @@ package file
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/papyra-go/papyra/backend"
@@ -13,8 +15,8 @@ import (
 // Compact makes the cut durable, as groups of the log; then it packs the log, and packs
 // again the spans that hold something below a floor, and those that are small. It runs
 // beside appends; each span takes the place of what it was made of at one moment, that of
-// the manifest that lists it. If it ends early the cut stands all the same, and what was
-// not removed yet goes with the next compaction.
+// the manifest that lists it. If it ends early the cut stands all the same: nobody reads
+// what is below it, and what was not removed yet goes with the next compaction.
 func (s *store) Compact(ctx context.Context, cut backend.Cut) (stats backend.CompactionStats, err error) {
 	stats.RecordsBefore, stats.BytesBefore = s.weigh()
 	if err = s.cut(ctx, cut.Floors); err == nil {
@@ -47,15 +49,33 @@ func (s *store) weigh() (records, size int64) {
 	return records, size
 }
 
+// compact packs the log and what holds something below a floor. Where the disk is full it
+// makes room first, and moves no more at a time than one file from then on.
 func (s *store) compact(ctx context.Context) error {
 	s.reshape.Lock()
 	defer s.reshape.Unlock()
+	defer s.reserve()
+	for most := int64(spanMost); ; most = 0 {
+		err := s.compactBy(ctx, most)
+		if !errors.Is(err, backend.ErrNoSpace) {
+			return err
+		}
+		if freed, failed := s.makeRoom(ctx); failed != nil {
+			return failed
+		} else if !freed && most == 0 && s.dir.Remove(reserveName) != nil {
+			return err
+		}
+	}
+}
+
+// compactBy is compact in steps that move at most so many bytes, or one file.
+func (s *store) compactBy(ctx context.Context, most int64) error {
 	active, err := s.fill()
 	if err != nil {
 		return err
 	}
 	for s.oldest() < active { // what others fill meanwhile is not waited for
-		if n, err := s.sealSome(ctx); err != nil {
+		if n, err := s.sealUpTo(ctx, most, true); err != nil {
 			return err
 		} else if n == 0 {
 			break
@@ -66,12 +86,43 @@ func (s *store) compact(ctx context.Context) error {
 		return err
 	}
 	for after := uint64(0); ; {
-		next, err := s.compactSome(ctx, after, dirty)
-		if next == 0 || err != nil {
+		next, err := s.compactSome(ctx, after, dirty, most)
+		if err != nil {
 			return err
+		}
+		if next == 0 {
+			return s.cutsGone()
 		}
 		after = next
 	}
+}
+
+// makeRoom packs the spans that hold something below a floor one by one, those first of
+// which the least is left, as that needs room beside them. It reports whether the disk had
+// room for any.
+func (s *store) makeRoom(ctx context.Context) (freed bool, err error) {
+	dirty, err := s.dirty(ctx)
+	if err != nil {
+		return false, err
+	}
+	order := slices.SortedFunc(maps.Keys(dirty), func(a, b uint64) int { return cmp.Or(cmp.Compare(dirty[a], dirty[b]), cmp.Compare(a, b)) })
+	for _, last := range order {
+		switch err := s.packAlone(ctx, last); {
+		case err == nil:
+			freed = true
+		case !errors.Is(err, backend.ErrNoSpace):
+			return freed, err
+		}
+	}
+	return freed, nil
+}
+
+// packAlone packs the span with a last id again.
+func (s *store) packAlone(ctx context.Context, last uint64) error {
+	v := s.pin()
+	defer s.unpin(v)
+	at := slices.IndexFunc(v.spans, func(sp *span) bool { return sp.last == last })
+	return s.swap(s.packSpans(ctx, v, at, 1), nil)
 }
 
 // fill makes the active segment a full one, if it holds anything, and returns the id of
@@ -100,10 +151,11 @@ func (s *store) oldest() uint64 {
 	return v.segments[0].id // there is the active one at least
 }
 
-// dirty returns the spans that may hold something below a floor, by their last ids: those
-// that were packed before the floor was what it is. It goes through all tables at once, so
-// that what an earlier compaction has left is found too.
-func (s *store) dirty(ctx context.Context) (map[uint64]bool, error) {
+// dirty returns the spans that may hold something below a floor, by their last ids, and of
+// each about how many bytes of records are not below: those that were packed before the
+// floor was what it is. It goes through all tables at once, so that what an earlier
+// compaction has left is found too.
+func (s *store) dirty(ctx context.Context) (map[uint64]int64, error) {
 	v := s.pin()
 	defer s.unpin(v)
 	p := &packer{s: s, ctx: ctx, view: v} // it knows where streams stand
@@ -113,14 +165,22 @@ func (s *store) dirty(ctx context.Context) (map[uint64]bool, error) {
 		its[i] = &tableRows{rows: sp.table.Seek("")}
 		its[i].advance()
 	}
-	dirty := map[uint64]bool{}
+	dirty, left := map[uint64]int64{}, make([]int64, len(v.spans))
 	for n := 0; ; n++ {
 		if err := context.Cause(ctx); n%256 == 0 && err != nil {
 			return nil, err
 		}
 		name, any, err := leastName(v, its)
-		if !any || err != nil {
-			return dirty, err
+		if err != nil {
+			return nil, err
+		}
+		if !any {
+			for i, sp := range v.spans {
+				if _, is := dirty[sp.last]; is {
+					dirty[sp.last] = left[i]
+				}
+			}
+			return dirty, nil
 		}
 		now, _, err := p.standing(name)
 		if err != nil {
@@ -135,8 +195,9 @@ func (s *store) dirty(ctx context.Context) (map[uint64]bool, error) {
 				return nil, v.spans[i].corruptTable(err)
 			}
 			if e.Floor < now.Floor && e.count > 0 && e.first < now.Floor || e.cut < now.cut && e.snaps > 0 {
-				dirty[v.spans[i].last] = true
+				dirty[v.spans[i].last] = 0
 			}
+			left[i] += e.above(now.Floor)
 			it.advance()
 		}
 	}
@@ -158,7 +219,7 @@ func leastName(v *view, its []*tableRows) (name string, any bool, err error) {
 
 // compactSome packs spans behind the one with a last id again, and returns the last id of
 // those that it has dealt with; 0 if there are no more. The caller holds store.reshape.
-func (s *store) compactSome(ctx context.Context, after uint64, dirty map[uint64]bool) (last uint64, err error) {
+func (s *store) compactSome(ctx context.Context, after uint64, dirty map[uint64]int64, most int64) (last uint64, err error) {
 	v := s.pin()
 	defer s.unpin(v)
 	from := 0
@@ -170,18 +231,23 @@ func (s *store) compactSome(ctx context.Context, after uint64, dirty map[uint64]
 	}
 	size, largest, n, wanted := int64(0), int64(0), 0, false
 	for _, sp := range v.spans[from:] {
-		if n > 0 && size+sp.size > spanMost {
+		if n > 0 && size+sp.size > most {
 			break
 		}
 		size, largest = size+sp.size, max(largest, sp.size)
-		wanted = wanted || dirty[sp.last]
+		_, is := dirty[sp.last]
+		wanted = wanted || is
 		n++
 	}
 	last = v.spans[from+n-1].last
 	if !wanted && (n == 1 || largest > size/4*3) { // little is gained by moving so much
 		return last, nil
 	}
-	return last, s.swap(s.packSpans(ctx, v, from, n), nil)
+	err = s.swap(s.packSpans(ctx, v, from, n), nil)
+	if !wanted && errors.Is(err, backend.ErrNoSpace) {
+		err = nil // it would only have made them fewer
+	}
+	return last, err
 }
 
 // packSpans prepares to pack n spans of a view again.

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -108,6 +109,9 @@ func (s *store) cutSome(floors []backend.StreamFloor) (n int, err error) {
 	last := s.end().last
 	g, b, n := w.encoder.encodeCut(floors, w.sequence+1, last+1)
 	sg, off, err := s.write(&g, b)
+	if errors.Is(err, backend.ErrNoSpace) && s.dir.Remove(reserveName) == nil { // it makes room
+		sg, off, err = s.write(&g, b)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -15,7 +15,7 @@ import (
 const (
 	// DefaultMinSegmentBytes and DefaultMaxSegmentBytes bound a segment where
 	// SegmentBytes is zero: it is a sixteenth of the store.
-	DefaultMinSegmentBytes = 1 << 20
+	DefaultMinSegmentBytes = 4 << 20
 	DefaultMaxSegmentBytes = 16 << 20
 
 	leastSegmentBytes = 2 * headerSize

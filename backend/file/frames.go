@@ -53,7 +53,7 @@ func (sp *span) spots(w *window, d *codec.Decoder, e *entry, to []spot) ([]spot,
 			if err == nil {
 				err = sp.decode(b, head, d, &r)
 			}
-			if err != nil && r.Stream == "" {
+			if err != nil && r.Stream == "" && !sp.mended(b, d, &r) {
 				return to, corruptRecord(sp.name, off, int64(n), &r, err)
 			}
 			at.version = r.Version

@@ -303,7 +303,7 @@ func FuzzCut(f *testing.F) {
 }
 
 func FuzzEntry(f *testing.F) {
-	e := entry{standing: standing{Head: backend.Head{Version: 9, Epoch: 2, Floor: 3}, cut: 4, deleted: 2, records: 7, snapshots: 6}, off: headerSize, size: 900, first: 3, count: 7, snaps: 2, skips: 1, skip: 16}
+	e := entry{standing: standing{Head: backend.Head{Version: 9, Epoch: 2, Floor: 3}, cut: 4, pictured: 2, records: 7, snapshots: 6}, off: headerSize, size: 900, first: 3, count: 7, snaps: 2, skips: 1, skip: 16}
 	f.Add(e.append(nil), int64(1<<20))
 	f.Add(e.append(nil), int64(headerSize+100))
 	f.Add(e.standing.append(nil), int64(10))

@@ -27,6 +27,7 @@ import (
 //	                                     what stands before the first segment: the last
 //	                                     group's sequence and chain, the last position
 //	span 1-4 generation 12 …             in the order of the log; see span.go
+//	cuts                                 a span may hold something below a floor; see cutaway.go
 //	heads 29 bytes 8192 streams 100      newest first; see heads.go
 //	hole from 41 to 41 file "…" offset 4096 bytes 300 stream "…" version 7 detail "…"
 //	                                     records that quarantine has given up
@@ -43,6 +44,7 @@ type manifest struct {
 	generation uint64
 	start      logStart
 	spans      []spanInfo
+	cuts       bool // a span may hold something below a floor
 	heads      []headsInfo
 	holes      holes
 	segments   []listed
@@ -60,6 +62,7 @@ type listed struct{ id, life uint64 }
 
 const (
 	manifestMagic = "papyra file store format "
+	cutsLine      = "cuts"
 	manifestMost  = 64 << 20 // bytes
 )
 
@@ -71,6 +74,9 @@ func (m *manifest) encode() []byte {
 	}
 	for i := range m.spans {
 		m.spans[i].print(&b)
+	}
+	if m.cuts {
+		b.WriteString(cutsLine + "\n")
 	}
 	for _, h := range m.heads {
 		fmt.Fprintf(&b, "heads %d bytes %d streams %d\n", h.generation, h.size, h.streams)
@@ -173,6 +179,8 @@ func (m *manifest) parseLine(line string) (err error) {
 			err = errors.New("a span that does not follow the one before it")
 		}
 		m.spans = append(m.spans, sp)
+	case cutsLine:
+		m.cuts = true
 	case "heads":
 		var h headsInfo
 		_, err = fmt.Sscanf(line, "heads %d bytes %d streams %d", &h.generation, &h.size, &h.streams)
@@ -300,14 +308,14 @@ func replaceIn(dir disk.FS, folder, name string, b []byte) (clean bool, err erro
 }
 
 // putManifest replaces the manifest and its copy, durably, or leaves them as they are. On
-// a full disk the reserve makes room. clean says, of an error, that neither was touched.
-func (s *store) putManifest(m *manifest) (clean bool, err error) {
+// a full disk the reserve makes room, if it may. clean says, of an error, that neither was touched.
+func (s *store) putManifest(m *manifest, reserve bool) (clean bool, err error) {
 	b := m.encode()
 	if len(b) > manifestMost {
 		return true, fmt.Errorf("%w: a manifest of %d bytes, with %d spans and %d holes", backend.ErrTooLarge, len(b), len(m.spans), len(m.holes))
 	}
 	err = s.writeManifests(b)
-	if err != nil && noSpace(err) && s.dir.Remove(reserveName) == nil {
+	if err != nil && noSpace(err) && reserve && s.dir.Remove(reserveName) == nil {
 		err = s.writeManifests(b)
 	}
 	if err != nil {

@@ -261,7 +261,7 @@ func (s *store) load() (marks, error) {
 	for _, e := range entries {
 		sizes[e.Name] = e.Size
 	}
-	v := &view{start: m.start, holes: m.holes}
+	v := &view{start: m.start, holes: m.holes, cuts: m.cuts}
 	for _, info := range m.spans {
 		sp := s.newSpan(info)
 		v.spans = append(v.spans, sp)

@@ -54,6 +54,7 @@ type packer struct {
 	ctx     context.Context
 	view    *view
 	sources []source
+	reserve bool                                          // the manifest that lists the span may have the reserve
 	lost    func(stream string, at spot, err error) error // what to do about a record that can't be read; nil: fail
 
 	info  spanInfo

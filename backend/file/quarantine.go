@@ -96,6 +96,7 @@ func (rc *recovery) packLog() error {
 			start = end
 		}
 		p := s.packSegments(rc.ctx, &view{spans: s.view.spans, heads: s.view.heads, segments: rest, start: s.view.start}, n)
+		p.reserve = true
 		p.lost = func(stream string, at spot, err error) error {
 			if at.off != nowhere {
 				lost = append(lost, markedHole(at.position, stream, at.version, err))
@@ -195,6 +196,8 @@ func (rc *recovery) span(i int, sp *span, lossy bool) error {
 			rest = true
 		case a.Severity == backend.Damage:
 			lost = true
+		case a.Code == backend.BadChecksum: // a record that can be mended
+			rest = true
 		default:
 			header = true
 		}
@@ -210,7 +213,7 @@ func (rc *recovery) span(i int, sp *span, lossy bool) error {
 		rc.giveUp(i, sp, bad)
 	case lost || lossy:
 	case rest:
-		rc.add("rebuild", sp.name, -1, 0, "", "the span's table, from its records: it is packed again", func() error { return rc.packAgain(sp) })
+		rc.add("rebuild", sp.name, -1, 0, "", "what follows from the span's records, and bytes that are proved: it is packed again", func() error { return rc.packAgain(sp) })
 	case header:
 		rc.add("rebuild", sp.name, 0, headerSize, "", "the span's header, from the manifest", func() error { return rc.rewriteSpanHeader(sp) })
 	}

@@ -30,6 +30,7 @@ type reader struct {
 	fetched byte   // see fetch
 	of      string // the stream that behind is of; empty: none
 	behind  standing
+	above   map[string]standing // nil: nothing that is stored lies below a floor; see cutaway.go
 }
 
 var readers = sync.Pool{New: func() any { return new(reader) }}
@@ -56,7 +57,7 @@ func (r *reader) free() {
 		r.window = window{mu: &r.s.mu}
 	}
 	clear(r.list)
-	r.v, r.ctx, r.record = nil, nil, backend.Record{}
+	r.v, r.ctx, r.record, r.above = nil, nil, backend.Record{}, nil
 	readers.Put(r)
 }
 
@@ -81,8 +82,10 @@ func (r *reader) read(q backend.Query, yield func(backend.Record, error) bool) e
 	case q.From > q.To:
 		return nil
 	case q.Stream == "" && q.Reverse:
+		r.mindCuts()
 		return r.logDown(q, yield)
 	case q.Stream == "":
+		r.mindCuts()
 		return r.log(q, yield)
 	case q.Kinds == backend.KindSet(backend.Snapshot):
 		return r.snapshots(q, yield)
@@ -210,7 +213,7 @@ func (r *reader) logSegment(sg *segment, q *backend.Query, next *uint64, yield f
 			if err := r.load(sg, p, readSize); err != nil {
 				return err
 			}
-			if err := r.hand(q, yield); err != nil {
+			if err := r.handAbove(q, yield); err != nil {
 				return err
 			}
 			*next = uint64(p.position) + 1
@@ -264,7 +267,7 @@ func (r *reader) logSegmentDown(sg *segment, q *backend.Query, next *backend.Pos
 			if err := r.load(sg, p, leastRead); err != nil {
 				return err
 			}
-			if err := r.hand(q, yield); err != nil {
+			if err := r.handAbove(q, yield); err != nil {
 				return err
 			}
 			*next = p.position - 1

@@ -435,8 +435,12 @@ func TestALengthInADenseGroupsTableThatIsOneOffIsMended(t *testing.T) {
 	}
 }
 
-func TestAByteOfARecordsHeadInsideASpanIsMendedByRepair(t *testing.T) {
+func TestAByteOfARecordsHeadInsideASpanReadsAsItWasAndIsMendedByRepair(t *testing.T) {
 	whole, lines := packedStore(t)
+	one, err := readAll(mustOpenMem(t, whole.Clone(), nil), backend.Query{Stream: "s1"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	sp := mustManifest(t, whole).spans[1]
 	body := whole.Bytes(nameOf(&sp))
 	name := bytes.Index(body[headerSize:], []byte("s1")) + headerSize
@@ -450,6 +454,24 @@ func TestAByteOfARecordsHeadInsideASpanIsMendedByRepair(t *testing.T) {
 		}
 		if report := mustScan(t, b); len(report.Anomalies) == 0 {
 			t.Errorf("%d: nobody notices", at-name)
+		}
+		for _, reverse := range []bool{false, true} {
+			inOrder := func(q backend.Query) ([]string, error) {
+				got, err := readAll(b, q)
+				if reverse {
+					slices.Reverse(got)
+				}
+				return got, err
+			}
+			if got, err := inOrder(backend.Query{Kinds: backend.AllKinds, Reverse: reverse}); err != nil || !slices.Equal(got, lines) {
+				t.Errorf("%d, backwards %v: %d records, want %d: %v", at-name, reverse, len(got), len(lines), err)
+			}
+			if at == name-5 { // the record's place: whoever reads by stream goes by it
+				continue
+			}
+			if got, err := inOrder(backend.Query{Stream: "s1", Reverse: reverse}); err != nil || !slices.Equal(got, one) {
+				t.Errorf("%d, backwards %v: %d records by stream, want %d: %v", at-name, reverse, len(got), len(one), err)
+			}
 		}
 		report, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Repair})
 		if err != nil || len(report.After.Anomalies) > 0 {

@@ -2,6 +2,7 @@ package file
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 )
@@ -14,8 +15,8 @@ const (
 	reserveFrom = 16 << 20 // bytes of a store that has one
 )
 
-// reserve makes the reserve if the store is to have one and has none. That it can't be
-// made harms nothing.
+// reserve makes the reserve if the store is to have one and has none. That there is no room
+// for it harms nothing.
 func (s *store) reserve() {
 	if _, size := s.weigh(); size < reserveFrom {
 		return
@@ -28,6 +29,8 @@ func (s *store) reserve() {
 	if errors.Is(err, fs.ErrNotExist) {
 		s.preparer.count(&s.preparer.began) // no scan minds its tmp file
 		defer s.preparer.count(&s.preparer.ended)
-		_, _ = replace(s.dir, reserveName, zeros[:reserveSize])
+		if clean, err := replace(s.dir, reserveName, zeros[:reserveSize]); err != nil && !clean && !noSpace(err) { // other names may be lost with its own
+			s.setPoison(fmt.Errorf("%s: %w", reserveName, err))
+		}
 	}
 }

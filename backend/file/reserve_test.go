@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
@@ -63,9 +64,19 @@ func TestTheReserveIsGivenUpOnAFullDiskAndMadeAgain(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, b = openInside(t, f, opts)
+	s, b = openInside(t, f, opts)
 	if !has() {
 		t.Error("the reserve was not made again")
+	}
+	f.Take(reserveName)
+	f.Fail(&faultfs.Fault{Kinds: []faultfs.Kind{faultfs.SyncDir}, Err: syscall.EIO, Lose: faultfs.None})
+	s.reserve()
+	if _, err := tryAppend(b, "large", "beside names that are lost"); !errors.Is(err, backend.ErrPoisoned) {
+		t.Errorf("a sync of the directory has failed: %v", err)
+	}
+	f.Heal()
+	if err := b.Reopen(ctx); err != nil {
+		t.Error(err)
 	}
 	if n := len(mustContents(t, b)); n != 19 {
 		t.Errorf("%d records, want 19", n)

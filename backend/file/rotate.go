@@ -114,7 +114,7 @@ func (s *store) prepare() (*segment, error) {
 	if err := s.create(sg, previous); err != nil {
 		return nil, err
 	}
-	clean, err := s.relist(func(m *manifest) { m.segments = append(m.segments, l) })
+	clean, err := s.relistWithin(func(m *manifest) { m.segments = append(m.segments, l) }, false)
 	if err != nil {
 		err = errors.Join(err, sg.file.Close())
 		if clean {
@@ -139,13 +139,17 @@ func (s *store) streamsNow() int {
 
 // relist makes the manifest that f changes durable. The caller holds store.manifests.
 // clean says, of an error, that the manifest from before still stands.
-func (s *store) relist(f func(*manifest)) (clean bool, err error) {
+func (s *store) relist(f func(*manifest)) (clean bool, err error) { return s.relistWithin(f, true) }
+
+// relistWithin is relist that leaves the reserve alone unless it may have it. It is for what
+// gives room back, and not for appends, nor for packing what they have filled.
+func (s *store) relistWithin(f func(*manifest), reserve bool) (clean bool, err error) {
 	next := s.listed.Load().clone()
 	f(&next)
 	next.holes = next.holes.tidy()
 	next.format = FormatVersion
 	next.generation++
-	if clean, err := s.putManifest(&next); err != nil {
+	if clean, err := s.putManifest(&next, reserve); err != nil {
 		return clean, err
 	}
 	s.listed.Store(&next)

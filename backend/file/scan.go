@@ -67,8 +67,12 @@ func (sc *scan) run(depth backend.ScanDepth) {
 // holes reports what quarantine has given up.
 func (sc *scan) holes() {
 	for _, h := range sc.s.listed.Load().holes {
+		detail := h.lost.Detail
+		if h.to > h.from {
+			detail = fmt.Sprintf("up to position %d: %s", h.to, detail)
+		}
 		sc.report(backend.Anomaly{Code: backend.MarkedHole, Severity: backend.Notice, File: h.lost.File, Offset: h.lost.Offset, Length: h.lost.Length,
-			Stream: h.stream, Version: h.lost.Version, Position: h.from, Detail: h.lost.Detail})
+			Stream: h.stream, Version: h.lost.Version, Position: h.from, Detail: detail})
 	}
 }
 
@@ -326,7 +330,11 @@ func (sc *scan) files() (marks, error) {
 			}
 			sc.report(backend.Anomaly{Code: backend.MissingFile, Severity: severity, File: name, Offset: -1, Detail: "it has gone; recover makes it again"})
 		case err != nil:
-			sc.report(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Warning, File: name, Offset: 0, Detail: err.Error() + "; recover makes it again"})
+			detail := err.Error()
+			if ce := (*backend.CorruptError)(nil); errors.As(err, &ce) { // which file it is stands beside it
+				detail = ce.Detail
+			}
+			sc.report(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Warning, File: name, Offset: 0, Detail: detail + "; recover makes it again"})
 		case m.store != s.uuid || m.generation < least:
 			severity := backend.Damage
 			if name == copyName {
@@ -502,7 +510,7 @@ func (sc *scan) verify(ctx context.Context, v *view) *verifying {
 }
 
 // tables compares where streams stand behind each segment, up to a position, with what is
-// in use.
+// in use. What was appended or cut since is not in the former.
 func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
 	for i, sg := range walked {
 		for _, was := range sg.table.order {
@@ -510,7 +518,7 @@ func (sc *scan) tables(v *view, walked []*segment, last backend.Position) {
 				return
 			}
 			st := sc.s.stream(v.segments[i], was.name)
-			if st != nil && (st.last > last || st.version == was.version && st.epoch == was.epoch && st.floor == was.floor) {
+			if st != nil && (st.last > last || st.version == was.version && st.epoch == was.epoch && (st.floor == was.floor || st.cut >= last)) {
 				continue
 			}
 			version := backend.Version(0)

@@ -83,11 +83,26 @@ func (sc *scan) stream(v *view, name string, its []*tableRows, heads []*sorted.C
 	if head.Version >= behind.Version && (v.givenUp(head.records) || v.givenUp(head.snapshots)) {
 		return // the heads remember a span that was given up, so that no version is given again
 	}
-	if head.Head != behind.Head && len(heads) > 0 || head.deleted != behind.deleted && len(heads) > 0 {
+	said, held := head.Head, behind.Head
+	if cut := sc.cutInLog(v, name); cut > 0 { // a span that was packed since knows of it, the heads do not yet
+		said.Floor, held.Floor = max(said.Floor, cut), max(held.Floor, cut)
+	}
+	if said != held && len(heads) > 0 || head.pictured != behind.pictured && len(heads) > 0 {
 		sc.report(backend.Anomaly{Code: backend.WrongHead, Severity: backend.Warning, File: v.heads[0].name, Offset: -1, Stream: name, Version: behind.Version,
 			Detail: fmt.Sprintf("the heads say %+v, the spans %+v", head.Head, behind.Head)})
 	}
 	sc.joint(v, name, &behind)
+}
+
+// cutInLog returns the newest floor that a cut in the log has raised a stream's to; 0 if
+// there is none.
+func (sc *scan) cutInLog(v *view, name string) (floor backend.Version) {
+	for _, sg := range v.segments {
+		if st := sc.s.stream(sg, name); st != nil {
+			floor = max(floor, st.floor)
+		}
+	}
+	return floor
 }
 
 // givenUp reports whether a segment was packed into a span that is no more.
@@ -107,7 +122,8 @@ func (sc *scan) joint(v *view, name string, behind *standing) {
 		if st == nil || !st.holdsVersions() {
 			continue
 		}
-		if st.first != behind.Version+1 && !behind.Unreadable() && !sc.holed(v, name, behind.Version+1, st.first) {
+		cut := behind.Unreadable() || sc.cutInLog(v, name) > behind.Version // it may go on anywhere
+		if st.first != behind.Version+1 && !cut && !sc.holed(v, name, behind.Version+1, st.first) {
 			sc.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: sg.name, Offset: -1, Stream: name, Version: st.first,
 				Detail: fmt.Sprintf("it follows version %d of its stream", behind.Version)})
 		}

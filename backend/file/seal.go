@@ -145,12 +145,18 @@ func (s *store) worthPacking() bool {
 // sealSome packs full segments from the oldest on, as many as make one span. The caller
 // holds store.reshape.
 func (s *store) sealSome(ctx context.Context) (n int, err error) {
+	return s.sealUpTo(ctx, spanMost, false)
+}
+
+// sealUpTo is sealSome for a span of at most so many bytes, or of one segment, and says
+// whether its manifest may have the reserve.
+func (s *store) sealUpTo(ctx context.Context, most int64, reserve bool) (n int, err error) {
 	v := s.pin()
 	defer s.unpin(v)
 	size := int64(0)
 	s.mu.RLock()
 	for _, sg := range v.segments {
-		if size += sg.end; !sg.full || n > 0 && size > spanMost {
+		if size += sg.end; !sg.full || n > 0 && size > most {
 			break
 		}
 		n++
@@ -160,6 +166,7 @@ func (s *store) sealSome(ctx context.Context) (n int, err error) {
 		return 0, nil
 	}
 	p := s.packSegments(ctx, v, n)
+	p.reserve = reserve
 	return n, s.seal(p, n, v.segments[n-1].table.end, nil)
 }
 
@@ -241,8 +248,10 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 	kept := p.view.heads[made.merged:]
 	s.manifests.Lock()
 	defer s.manifests.Unlock()
-	clean, err := s.relist(func(m *manifest) {
+	cuts := len(p.view.spans) > 0 && s.cutsAmong(p.view.segments[:n])
+	clean, err := s.relistWithin(func(m *manifest) {
 		m.start = start
+		m.cuts = m.cuts || cuts
 		m.spans = append(m.spans, p.info)
 		m.heads = []headsInfo{made.info}
 		for _, h := range kept {
@@ -250,7 +259,7 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 		}
 		m.segments = m.segments[n:]
 		m.holes = append(m.holes, lost...)
-	})
+	}, p.reserve)
 	if err != nil {
 		return s.packError(clean, manifestName, errors.Join(err, sp.close(), s.removeIf(clean, sp.name, made.name)))
 	}
@@ -261,6 +270,7 @@ func (s *store) sealPacked(p *packer, n int, start logStart, lost holes) error {
 		h.use.dead.Store(true)
 	}
 	s.change(func(v *view) {
+		v.cuts = v.cuts || cuts
 		v.spans = append(v.spans, sp)
 		v.heads = append([]*heads{s.newHeads(made.info)}, kept...)
 		v.segments = v.segments[n:]

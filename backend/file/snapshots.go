@@ -48,7 +48,7 @@ type snapshotSpot struct {
 func (r *reader) snapshot(q *backend.Query, at *snapshotSpot) (err error) {
 	file := ""
 	if at.sp != nil {
-		file, err = at.sp.name, at.sp.load(&r.window, &r.decoder, at.off, leastRead, &r.record)
+		file, err = at.sp.name, r.loadSpot(at.sp, &at.spot, leastRead)
 	} else {
 		file, err = at.sg.name, r.load(at.sg, at.place, leastRead)
 	}

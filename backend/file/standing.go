@@ -12,7 +12,7 @@ import (
 type standing struct {
 	backend.Head
 	cut       backend.Position // the newest cut was made here: a snapshot that came later is not below it
-	deleted   backend.Version  // the floor that the newest deletion set: no snapshot below it is left
+	pictured  backend.Version  // no snapshot of a version below is left: a floor that a restored record sets takes none
 	records   uint64           // the id of the segment that its newest numbered record was written to; 0: there is none
 	snapshots uint64           // … its newest snapshot
 }
@@ -20,7 +20,8 @@ type standing struct {
 // after returns the standing behind a segment.
 func (h standing) after(st *stream, id uint64) standing {
 	if st.holdsVersions() {
-		if h.Unreadable() {
+		// What the segment's own cut leaves nothing of may go on anywhere too.
+		if h.Unreadable() || st.floor > h.Version && st.first > h.Version+1 {
 			h.Floor = st.first
 		}
 		h.records = id
@@ -36,14 +37,14 @@ func (h standing) after(st *stream, id uint64) standing {
 	h.Version = max(h.Version, st.version)
 	h.Floor = max(h.Floor, st.floor)
 	h.Epoch = max(h.Epoch, st.epoch)
-	h.cut, h.deleted = max(h.cut, st.cut), max(h.deleted, st.deleted)
+	h.cut, h.pictured = max(h.cut, st.cut), max(h.pictured, st.pictured)
 	return h
 }
 
 // gone reports whether a record is below the cut.
 func (h *standing) gone(kind backend.Kind, v backend.Version, p backend.Position) bool {
 	if kind == backend.Snapshot {
-		return p <= h.cut && (v+1 < h.Floor || v < h.deleted)
+		return p <= h.cut && v < h.pictured
 	}
 	return v < h.Floor
 }
@@ -62,6 +63,17 @@ type entry struct {
 	// standing.records and .snapshots are those before this span.
 }
 
+// above is about how many bytes the stream's records take in the span that are not below a
+// floor.
+func (e *entry) above(floor backend.Version) int64 {
+	gone := uint64(0)
+	if e.count > 0 && floor > e.first {
+		gone = min(uint64(floor-e.first), e.count)
+	}
+	all := max(1, e.count+e.snaps)
+	return int64(float64(e.size) / float64(all) * float64(all-gone))
+}
+
 // newest returns the standing behind the span whose last id is given.
 func (e *entry) newest(id uint64) standing {
 	h := e.standing
@@ -75,7 +87,7 @@ func (e *entry) newest(id uint64) standing {
 }
 
 func (h *standing) append(b []byte) []byte {
-	for _, u := range [...]uint64{uint64(h.Version), h.Epoch, uint64(h.Floor), uint64(h.cut), uint64(h.deleted), h.records, h.snapshots} {
+	for _, u := range [...]uint64{uint64(h.Version), h.Epoch, uint64(h.Floor), uint64(h.cut), uint64(h.pictured), h.records, h.snapshots} {
 		b = binary.AppendUvarint(b, u)
 	}
 	return b
@@ -105,7 +117,7 @@ func take(b []byte, to ...*uint64) ([]byte, error) {
 }
 
 func (h *standing) parse(b []byte) ([]byte, error) {
-	return take(b, (*uint64)(&h.Version), &h.Epoch, (*uint64)(&h.Floor), (*uint64)(&h.cut), (*uint64)(&h.deleted), &h.records, &h.snapshots)
+	return take(b, (*uint64)(&h.Version), &h.Epoch, (*uint64)(&h.Floor), (*uint64)(&h.cut), (*uint64)(&h.pictured), &h.records, &h.snapshots)
 }
 
 // parse reads an entry of a span whose records end at limit.

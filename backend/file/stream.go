@@ -308,7 +308,7 @@ func (r *reader) sparseVersions(q *backend.Query, p *piece, from, to backend.Ver
 		if at.version > next {
 			break
 		}
-		if err := p.sp.load(&r.window, &r.decoder, at.off, readSize, &r.record); err != nil {
+		if err := r.loadSpot(p.sp, &at, readSize); err != nil {
 			return next, blame(err, q.Stream, next)
 		}
 		if err := r.hand(q, yield); err != nil {
@@ -331,6 +331,7 @@ func (r *reader) surveyStream(name string, p *piece) (found []spot, lost []lostR
 			found = append(found, spot{version: rec.Version, off: at.off, place: place{position: rec.Position}})
 		}
 	})
+	found, lost = r.mendLost(p.sp, name, found, lost)
 	slices.SortStableFunc(found, func(a, b spot) int { return int(int64(a.version) - int64(b.version)) })
 	return found, lost, err
 }
@@ -393,42 +394,50 @@ func (r *reader) segmentVersionsDown(q *backend.Query, p *piece, from, to backen
 // and reads them backwards.
 func (r *reader) spanVersionsDown(q *backend.Query, p *piece, from, to backend.Version, yield func(backend.Record, error) bool) error {
 	sp := p.sp
-	spots, ok := r.hopVersions(p, from, to)
+	spots, hopped := r.hopVersions(p, from, to)
 	var lost []lostRecord
-	if !ok {
+	for next := to; ; {
+		if !hopped {
+			var err error
+			if spots, lost, err = r.surveyStream(q.Stream, p); err != nil {
+				return blame(err, q.Stream, next)
+			}
+		}
 		var err error
-		if spots, lost, err = r.surveyStream(q.Stream, p); err != nil {
-			return blame(err, q.Stream, to)
+		for i := len(spots) - 1; i >= 0 && next >= from; i-- {
+			at := &spots[i]
+			if at.version > next {
+				continue
+			}
+			if at.version < next {
+				break
+			}
+			if err := r.ended(); err != nil {
+				return err
+			}
+			err = r.loadSpot(sp, at, leastRead)
+			if err == nil && (r.record.Stream != q.Stream || r.record.Version != next) {
+				err = swapped(sp.name, at.off, q.Stream, next, at.position)
+			}
+			if err != nil {
+				break
+			}
+			if err := r.hand(q, yield); err != nil {
+				return err
+			}
+			next--
 		}
-	}
-	next := to
-	for i := len(spots) - 1; i >= 0 && next >= from; i-- {
-		at := spots[i]
-		if at.version > next {
-			continue
-		}
-		if at.version < next {
-			break
-		}
-		if err := r.ended(); err != nil {
-			return err
-		}
-		err := sp.load(&r.window, &r.decoder, at.off, leastRead, &r.record)
-		if err == nil && (r.record.Stream != q.Stream || r.record.Version != next) {
-			err = swapped(sp.name, at.off, q.Stream, next, at.position)
-		}
-		if err != nil {
+		switch {
+		case hopped && err != nil: // a length may be wrong: look at each record
+			hopped = false
+		case err != nil:
 			return blame(err, q.Stream, next)
+		case next >= from:
+			return r.lostInSpan(q.Stream, next, lost)
+		default:
+			return nil
 		}
-		if err := r.hand(q, yield); err != nil {
-			return err
-		}
-		next--
 	}
-	if next >= from {
-		return r.lostInSpan(q.Stream, next, lost)
-	}
-	return nil
 }
 
 // hopVersions returns where versions are in a span, if their frames can be stepped over.

@@ -353,7 +353,7 @@ func (sp *span) verify(ctx context.Context, seed codec.Seed, report func(backend
 	if sp.sound(ctx, seed) {
 		return nil
 	}
-	c := &check{sp: sp, report: report}
+	c := &check{sp: sp, seed: seed, report: report}
 	size, err := sp.fileSize()
 	if err != nil {
 		return c.tell(backend.MissingFile, 0, 0, err.Error())
@@ -374,6 +374,8 @@ func (sp *span) verify(ctx context.Context, seed codec.Seed, report func(backend
 // check is a span being verified.
 type check struct {
 	sp     *span
+	seed   codec.Seed
+	tried  int // how many records that are lost were looked at, whether they can be mended
 	report func(backend.Anomaly)
 	first  error
 }
@@ -508,6 +510,11 @@ func (c *check) stream(ctx context.Context, seed codec.Seed, w *window, row *row
 func (c *check) lost(lost []lostRecord, err error) {
 	for i := range lost {
 		l := &lost[i]
+		if c.tried++; c.tried <= mendTries && c.sp.mendable(c.seed, l) {
+			c.found(backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Warning, File: l.file, Offset: l.off, Length: l.n, Stream: l.stream, Version: l.version, Position: l.position,
+				Detail: "one byte of the record's head is wrong; it reads as it was, and recover mends it"})
+			continue
+		}
 		c.found(backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: l.file, Offset: l.off, Length: l.n, Stream: l.stream, Version: l.version, Position: l.position, Detail: l.detail})
 	}
 	if err != nil && c.first == nil {

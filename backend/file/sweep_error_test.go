@@ -37,6 +37,7 @@ var sweepRows = []sweepRow{
 	{"EIO at any call", nil, nil, syscall.EIO, false},
 	{"EIO at a sync", []faultfs.Kind{faultfs.Sync, faultfs.SyncDir}, nil, syscall.EIO, false},
 	{"EIO at a sync that drops the pages", []faultfs.Kind{faultfs.Sync}, nil, syscall.EIO, true},
+	{"EIO at a directory's sync that drops the names", []faultfs.Kind{faultfs.SyncDir}, nil, syscall.EIO, true},
 	{"EIO at a write that was whole", []faultfs.Kind{faultfs.Write}, nil, fmt.Errorf("%w: %w", faultfs.WholeWrite, syscall.EIO), false},
 	{"EIO at a short write", []faultfs.Kind{faultfs.Write}, nil, fmt.Errorf("%w: %w", faultfs.ShortWrite, syscall.EIO), false},
 	{"ENOSPC at a short write", []faultfs.Kind{faultfs.Write}, nil, fmt.Errorf("%w: %w", faultfs.ShortWrite, syscall.ENOSPC), false},
@@ -152,7 +153,7 @@ func (h *sweepFaulty) mend(what string, err error) error {
 		}
 		return h.settle()
 	}
-	if err := h.stillReads(m); err != nil {
+	if err := h.stillReads(what, m); err != nil {
 		return err
 	}
 	beside := strings.HasPrefix(err.Error(), "compact:") // it may be told late, after a Reopen
@@ -196,7 +197,7 @@ func (h *sweepFaulty) mend(what string, err error) error {
 	}
 	for late := false; ; {
 		err := h.appendBatches(1)
-		if errors.Is(err, backend.ErrPoisoned) && h.row != nil && !poisoned && !late { // what ran beside had failed, and this is the first append since
+		if errors.Is(err, backend.ErrPoisoned) && h.row != nil && errors.Is(err, h.row.err) && !poisoned && !late { // what ran beside had failed so, and this is the first append since
 			late = true
 			if err := h.b.Reopen(context.Background()); err != nil {
 				return fmt.Errorf("reopen, healed: %w", err)
@@ -231,13 +232,13 @@ func (h *sweepFaulty) settle() error {
 
 // stillReads checks that what was acknowledged, and nothing else, can be read after a
 // failure.
-func (h *sweepFaulty) stillReads(m *sweepMoment) error {
+func (h *sweepFaulty) stillReads(what string, m *sweepMoment) error {
 	if h.row != nil && h.row.reads() {
 		h.f.Heal()
 	}
 	got, err := sweepRead(h.b, sweepAll)
 	if err != nil {
-		if h.row != nil && sentinel(err) && errors.Is(h.b.Poisoned(), backend.ErrPoisoned) {
+		if h.row != nil && sentinel(err) && errors.Is(h.b.Poisoned(), backend.ErrPoisoned) && (what == "reopen" || what == "recover") {
 			return nil // a Reopen that failed may leave nothing that can read
 		}
 		return fmt.Errorf("reading after the failure: %w", err)

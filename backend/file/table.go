@@ -33,6 +33,7 @@ type table struct {
 
 	since int  // bytes of log since the last waypoint
 	split bool // the next group needs a waypoint of its own
+	cuts  bool // a cut is in the segment
 
 	listing sync.Mutex // guards what follows
 	sorted  []string   // names, in order: replaced, never changed
@@ -70,7 +71,7 @@ type stream struct {
 	epoch     uint64
 	floor     backend.Version  // what it was raised to here; 0: it was not
 	cut       backend.Position // where that was
-	deleted   backend.Version  // the floor of the newest deletion here; 0: there was none
+	pictured  backend.Version  // cuts here take snapshots of versions below; 0: none
 	first     backend.Version  // of numbered[0]
 	numbered  []place          // in version order, dense but for gaps
 	gaps      []gap            // in version order; none in a healthy store
@@ -138,6 +139,9 @@ func (t *table) record(r *backend.Record, at place) {
 	st := t.stream(r.Stream)
 	switch {
 	case r.Kind != backend.Snapshot:
+		if st.leaps(r.Version) {
+			st.numbered, st.gaps = nil, nil
+		}
 		if len(st.numbered) == 0 && len(st.gaps) == 0 {
 			st.first = r.Version
 		}
@@ -153,12 +157,15 @@ func (t *table) record(r *backend.Record, at place) {
 
 // cut raises a stream's floor: what is below it goes. p is the last position before.
 func (t *table) cut(f *backend.StreamFloor, p backend.Position) {
+	t.cuts = true
 	st := t.stream(f.Stream)
 	t.raises = true
 	st.floor, st.cut = max(st.floor, f.Floor), p
-	if f.Delete {
-		st.deleted = max(st.deleted, f.Floor)
+	pictured := f.Floor
+	if !f.Delete {
+		pictured-- // the one that the records from the floor on follow stays
 	}
+	st.pictured = max(st.pictured, pictured)
 }
 
 // stream returns the named stream, new if need be.
@@ -262,6 +269,12 @@ func (st *stream) raises() bool {
 // holdsVersions reports whether the segment has numbered records of the stream, or has
 // lost some.
 func (st *stream) holdsVersions() bool { return len(st.numbered) > 0 || len(st.gaps) > 0 }
+
+// leaps reports whether a record does not follow those that are here. A cut has taken them
+// all then, and it was restored: nothing reads them any more.
+func (st *stream) leaps(v backend.Version) bool {
+	return st.holdsVersions() && st.floor > st.version && v > st.version+1
+}
 
 // list returns the names of streams, which are table.order, in order. The lock is not held.
 func (t *table) list(streams []*stream) []string {

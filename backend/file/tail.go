@@ -177,8 +177,8 @@ func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *gr
 	if st == broken && g.first > w.pos && !(later.sg == at.sg && at.off+int64(g.length) > later.off) {
 		return w.accept(at, &g) // its records are judged one by one
 	}
-	if from, to, err := w.nonzero(at); later.sg != at.sg && err == nil && from >= to && at.sg.file != nil { // the log left that segment here
-		at = cursor{w.segments[at.sg.ordinal+1], headerSize}
+	if next := w.leaves(at); later.sg != at.sg && next != later { // the group after the last was not there
+		at = next
 	}
 	end := later.off
 	if later.sg != at.sg {
@@ -195,6 +195,16 @@ func (w *walker) damagedBefore(at cursor, g group, st state, later cursor, h *gr
 	w.holeUpTo(h.first, at.sg, at.off, end-at.off, "no group can be read here")
 	w.last.sequence, w.last.crc = h.sequence-1, h.chain
 	return later
+}
+
+// leaves returns the beginning of the next segment if nothing stands at a place: the log
+// left the segment there. Else it returns the place.
+func (w *walker) leaves(at cursor) cursor {
+	from, to, err := w.nonzero(at)
+	if err != nil || to > from || at.sg.file == nil || at.sg.ordinal+1 == len(w.segments) {
+		return at
+	}
+	return cursor{w.segments[at.sg.ordinal+1], headerSize}
 }
 
 // salvage tells of which streams the records are of the one group from at up to end,
@@ -253,6 +263,9 @@ func (w *walker) holeUpTo(next backend.Position, sg *segment, off, n int64, deta
 func (w *walker) lostAcknowledged(at cursor, g group, st state) cursor {
 	if st == broken && g.first > w.pos {
 		return w.accept(at, &g)
+	}
+	if w.mark.segment != at.sg.id {
+		at = w.leaves(at)
 	}
 	n := int64(0) // what stands here instead
 	if from, to, err := w.nonzero(at); err == nil && to > from {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/codec"
 )
 
 // unfolds keeps the spans that were unfolded last: a read goes page by page. Of a read that
@@ -238,7 +239,7 @@ func (r *reader) logSpan(i int, q *backend.Query, next *uint64, yield func(backe
 		if err := r.numbered(f, at, number); err != nil {
 			return err
 		}
-		if err := r.hand(q, yield); err != nil {
+		if err := r.handAbove(q, yield); err != nil {
 			return err
 		}
 		*next = uint64(at) + 1
@@ -277,7 +278,7 @@ func (r *reader) logSpanDown(i int, q *backend.Query, next *backend.Position, yi
 		if err := r.numbered(f, at, number); err != nil {
 			return err
 		}
-		if err := r.hand(q, yield); err != nil {
+		if err := r.handAbove(q, yield); err != nil {
 			return err
 		}
 		*next = at - 1
@@ -358,8 +359,14 @@ func (r *reader) numbered(f *unfolded, p backend.Position, number uint32) error 
 		}
 		off = w.off
 	}
-	if _, err := r.decoder.Decode(f.bytes[off:], p, f.sp.base, &r.record); err != nil {
-		return corruptRecord(f.sp.name, int64(off), 0, &r.record, err)
+	b := f.bytes[off:]
+	_, err := r.decoder.Decode(b, p, f.sp.base, &r.record)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = corruptRecord(f.sp.name, int64(off), 0, &r.record, err)
+	if n, short := codec.Length(b); short == nil && n <= len(b) && f.sp.mendedAt(b[:n], p, &r.decoder, &r.record) {
+		return nil
+	}
+	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
+	"github.com/papyra-go/papyra/backend/file/internal/disk"
 )
 
 // unfolded is a span in memory, as reading it by position needs it: its records stand by
@@ -124,6 +125,9 @@ func (f *unfolded) typeNumber(t []byte) (n uint16, ok bool) {
 // be checked.
 func (f *unfolded) fill(ctx context.Context, s *store, check bool) error {
 	sp := f.sp
+	if err := sp.with(func(disk.File) error { return nil }); err != nil { // before room is made for what can't be had
+		return unreadable(sp.name, 0, err)
+	}
 	if int64(cap(f.bytes)) < sp.frames {
 		f.bytes = make([]byte, sp.frames)
 	}

@@ -16,6 +16,7 @@ type view struct {
 	heads    []*heads // newest first
 	segments []*segment
 	holes    holes
+	cuts     bool     // a span may hold something below a floor
 	start    logStart // what stands before segments
 	readers  atomic.Int64
 }
@@ -97,7 +98,7 @@ func (s *store) install(next *view) {
 // The caller holds store.manifests, which keeps others from changing it.
 func (s *store) change(f func(*view)) {
 	now := s.view
-	next := &view{start: now.start, holes: now.holes}
+	next := &view{start: now.start, holes: now.holes, cuts: now.cuts}
 	next.spans = append(next.spans, now.spans...)
 	next.heads = append(next.heads, now.heads...)
 	next.segments = append(next.segments, now.segments...)

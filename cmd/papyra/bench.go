@@ -224,15 +224,15 @@ func (x *bencher) measure(ctx context.Context, places []place) (found []*benchSt
 	return found, err
 }
 
-// scratch is the directory that bench makes in a place of its own.
-const scratch = "papyra-bench-scratch"
+// benchScratch is the directory that bench makes in a place of its own.
+const benchScratch = "papyra-bench-scratch"
 
 // openScratch opens a scratch store in a directory of its own, or, of an engine without
 // directories, a store that must hold nothing.
 func (p place) openScratch(ctx context.Context) (*backend.Backend, error) {
 	u := *p.url
 	if p.dir() != "" {
-		u.Path, u.Opaque = path.Join(u.Path, scratch), joinOpaque(u.Opaque)
+		u.Path, u.Opaque = path.Join(u.Path, benchScratch), joinOpaque(u.Opaque)
 		if err := os.MkdirAll(p.dir(), 0o700); err != nil {
 			return nil, &openError{p, reason(err)}
 		}
@@ -255,7 +255,7 @@ func joinOpaque(opaque string) string {
 	if opaque == "" {
 		return ""
 	}
-	return path.Join(opaque, url.PathEscape(scratch))
+	return path.Join(opaque, url.PathEscape(benchScratch))
 }
 
 // removeScratch removes what openScratch has made, and the place if nothing else is there.
@@ -263,7 +263,7 @@ func (p place) removeScratch() error {
 	if p.dir() == "" {
 		return nil
 	}
-	err := os.RemoveAll(filepath.Join(p.dir(), scratch))
+	err := os.RemoveAll(filepath.Join(p.dir(), benchScratch))
 	_ = os.Remove(p.dir()) // only if it is empty
 	return err
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 
+	"github.com/papyra-go/papyra/backend"
 	"golang.org/x/term"
 )
 
@@ -56,3 +58,9 @@ func (a *app) paint(color, text string) string {
 
 // judged is text in the colour of a severity or status.
 func (a *app) judged(word, text string) string { return a.paint(tones[word], text) }
+
+// finding is an anomaly as a line, its severity in its colour.
+func (a *app) finding(f backend.Anomaly) string {
+	word, line := f.Severity.String(), printable(f.String())
+	return a.judged(word, word) + strings.TrimPrefix(line, word)
+}

@@ -73,7 +73,7 @@ func (x *copier) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if from.String() == to.String() {
+	if from.String() == to.String() || from.dir() != "" && to.dir() != "" && followed(from.dir()) == followed(to.dir()) {
 		return usagef("--from and --to are the same store: %s", from)
 	}
 	if inside(to.dir(), from.dir()) && to.dir() != "" {

@@ -125,7 +125,7 @@ func (d *doctor) examineStore(ctx context.Context, a *app, p place) error {
 	d.Scan, err = b.Scan(ctx, &backend.ScanOptions{Quick: true})
 	d.scanned(p, err)
 	if err == nil {
-		d.examineStart(ctx, a, b, readsOnly(p.url))
+		d.examineStart(ctx, a, b, p)
 	}
 	return ctx.Err()
 }
@@ -179,10 +179,10 @@ func (d *doctor) scanned(p place, err error) {
 			status = statusProblem
 		}
 		d.add("quick check", status, "%s", verdictShort(r))
-		for _, line := range whatToDo(p, r, true) {
+		for _, line := range whatToDo(p, r, true, false) {
 			d.advise("%s", line)
 		}
-		d.advise("a quick check does not read everything; to see all: papyra scan --store %s", shellWord(d.Place))
+		d.adviseScan()
 	case r.Notices > 0:
 		d.add("quick check", statusNote, "clean, %s", count(r.Notices, "notice"))
 	default:
@@ -190,11 +190,20 @@ func (d *doctor) scanned(p place, err error) {
 	}
 }
 
+func (d *doctor) adviseScan() {
+	d.advise("a quick check does not read everything; to see all: papyra scan --store %s", shellWord(d.Place))
+}
+
 // examineStart says what a start in each mode would come to. What is wrong is the quick
 // check's to say, so here it is a note.
-func (d *doctor) examineStart(ctx context.Context, a *app, b *backend.Backend, readOnly bool) {
+func (d *doctor) examineStart(ctx context.Context, a *app, b *backend.Backend, p place) {
+	readOnly := readsOnly(p.url)
 	if d.Scan.Clean() {
-		d.add("start", statusOK, "an application would start, whatever its startup mode")
+		starts := "an application would start, whatever its startup mode"
+		if p.held() != nil && !readOnly {
+			starts = "an application would start once the store is free, whatever its startup mode; a second one can't start beside the one that holds it"
+		}
+		d.add("start", statusOK, "%s", starts)
 		return
 	}
 	st := &starting{b: b, readOnly: readOnly, scan: d.Scan, progress: a.progress("planning a recovery", "bytes")}
@@ -225,6 +234,9 @@ func (d *doctor) judge() {
 	if d.Healthy {
 		d.advise("nothing to do")
 	}
+	if d.Healthy && d.Scan != nil {
+		d.adviseScan()
+	}
 }
 
 // maxFindingsShown is how many findings of the quick check the page has room for.
@@ -236,12 +248,12 @@ func (d *doctor) print(a *app) error {
 	}
 	fmt.Fprintf(a.out, "%s (%s)\n\n", d.Place, d.Engine)
 	for _, c := range d.Checks {
-		fmt.Fprintf(a.out, "  %-8s %-14s %s\n", c.Status, c.Name, c.Detail)
+		fmt.Fprintf(a.out, "  %s %-14s %s\n", a.judged(c.Status, fmt.Sprintf("%-8s", c.Status)), c.Name, c.Detail)
 	}
 	if d.Scan != nil && len(d.Scan.Anomalies) > 0 {
 		d.printFindings(a)
 	}
-	fmt.Fprint(a.out, "\nwhat to do\n")
+	fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "what to do"))
 	for _, line := range d.Advice {
 		fmt.Fprintf(a.out, "  - %s\n", line)
 	}
@@ -249,12 +261,12 @@ func (d *doctor) print(a *app) error {
 }
 
 func (d *doctor) printFindings(a *app) {
-	fmt.Fprint(a.out, "\nfindings\n")
+	fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "findings"))
 	for i, anomaly := range d.Scan.Anomalies {
 		if i == maxFindingsShown {
 			fmt.Fprintf(a.out, "  … and %d more: papyra scan --quick --store %s\n", len(d.Scan.Anomalies)-i, shellWord(d.Place))
 			return
 		}
-		fmt.Fprintf(a.out, "  %s\n", printable(anomaly.String()))
+		fmt.Fprintf(a.out, "  %s\n", a.finding(anomaly))
 	}
 }

@@ -167,11 +167,13 @@ func advice(err error) string {
 	case "locked":
 		return "end the process that holds it, or ask that process"
 	case "corrupt":
-		return "papyra scan says what is damaged, and what to do"
+		return "papyra scan says what is damaged or was given up; papyra export --skip-damage gets out the rest"
 	case "format":
 		return "check the path; papyra doctor says more"
 	case "unreachable":
 		return "check the path, its permissions and the disk; papyra doctor says more"
+	case "no-space":
+		return "free some space on the disk and try again"
 	case "compacted":
 		return "leave --from out to begin at the first that is left"
 	case "usage":

@@ -56,6 +56,12 @@ func (a *app) exportCommand() *cobra.Command {
 		Example: "  papyra export --store file:///var/lib/app --out app.ndjson\n  papyra export --out app.ndjson.zst\n  papyra export | zstd > app.ndjson.zst\n  papyra export --from 1001\n  papyra export --skip-damage --out rescued.ndjson",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := upwards(q.From, q.To); err != nil {
+				return err
+			}
+			if most := max(q.From, q.To); most > backend.MaxNumber { // no import takes a head line with that
+				return usagef("position %d: the highest there can be is %d", most, uint64(backend.MaxNumber))
+			}
 			x := &exporter{app: a, query: q, skip: skip}
 			if out == "" || out == "-" {
 				return x.here(c.Context())

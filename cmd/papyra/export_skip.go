@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -62,6 +63,9 @@ func (x *exporter) around(ctx context.Context, b *backend.Backend) error {
 // note adds one position.
 func (l *leftOut) note(at uint64, err error) {
 	why := plain(err)
+	if ce := (*backend.CorruptError)(nil); errors.As(err, &ce) { // the positions are told before
+		why = strings.Replace(why, fmt.Sprintf("position %d: ", ce.Position), "", 1)
+	}
 	if !l.open || at != l.to+1 || why != l.why {
 		l.flush()
 		l.open, l.from, l.why = true, at, why

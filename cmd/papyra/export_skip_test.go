@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/papyra-go/papyra/backend"
 )
 
 // TestAnExportAroundDamageHoldsAllThatIsWhole flips a bit in one byte of the log after
@@ -76,4 +78,29 @@ func exportOf(t *testing.T, dir string, flags ...string) (lines map[string]bool,
 		}
 	}
 	return lines, stderr.String(), code
+}
+
+// A span is lost: its positions are told in one line, before and after they are given up.
+func TestALostSpanIsLeftOutInOneLine(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	packedStore(t, dir)
+	spans, err := filepath.Glob(filepath.Join(dir, "*.span"))
+	if err != nil || len(spans) == 0 {
+		t.Fatal(spans, err)
+	}
+	if err := os.Remove(spans[0]); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []bool{false, true} {
+		if given {
+			recoverWith(t, dir, backend.Startup{Mode: backend.RecoverAnomalies, Full: true, Recovery: backend.Quarantine})
+			if said := advised(t, dir, "scan", nil); !strings.Contains(said, "position 1: up to position ") {
+				t.Errorf("the hole's end is not told: %s", said)
+			}
+		}
+		_, said, code := exportOf(t, dir, "--skip-damage")
+		if n := strings.Count(said, "left out position"); n != 1 || code != exitAnomalies {
+			t.Errorf("given up: %v: exit code %d, %d lines: %s", given, code, n, said)
+		}
+	}
 }

@@ -123,6 +123,11 @@ func (i *importer) run(c *cobra.Command, args []string) (err error) {
 	if i.files, err = inputs(args); err != nil {
 		return err
 	}
+	if i.done.From != fromPapyra && !i.beside {
+		if err := toldApart(i.files); err != nil {
+			return err
+		}
+	}
 	i.done.Files, i.done.BadLines = []string{}, []badLine{}
 	for _, in := range i.files {
 		i.done.Files = append(i.done.Files, in.name)
@@ -151,7 +156,7 @@ func (i *importer) checkFlags(c *cobra.Command) (err error) {
 	switch i.done.From {
 	case fromPapyra, fromPython, fromNDJSON:
 	default:
-		return usagef("--from %s: want papyra, papyra-python or ndjson", show(i.done.From))
+		return usagef("--from %s: want papyra, papyra-python or ndjson", value(i.done.From))
 	}
 	for _, name := range []string{"stream", "stream-field", "type-field", "time-field", "kind"} {
 		if c.Flags().Changed(name) && i.done.From != fromNDJSON {
@@ -169,7 +174,7 @@ func (i *importer) checkFlags(c *cobra.Command) (err error) {
 		return usagef("--from ndjson needs one of --stream-field and --stream")
 	}
 	if n.Kind, err = backend.ParseKind(i.kind); err != nil || n.Kind == backend.Snapshot {
-		return usagef("--kind %s: want event, lifecycle, audit or deadletter", show(i.kind))
+		return usagef("--kind %s: want event, lifecycle, audit or deadletter", value(i.kind))
 	}
 	if n.Stream == "" {
 		return nil
@@ -177,6 +182,8 @@ func (i *importer) checkFlags(c *cobra.Command) (err error) {
 	stream := n.Stream
 	if n.Kind != backend.Event {
 		stream = backend.SystemStream(stream, n.Kind)
+	} else if backend.KindOf(stream) != backend.Event {
+		return usagef("--stream %s is an actor system's: events can't stand there (see --kind)", value(stream))
 	}
 	return backend.CheckStream(stream)
 }

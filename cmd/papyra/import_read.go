@@ -61,7 +61,11 @@ func badExport(err error) error {
 	if errors.Is(err, backend.ErrFormat) {
 		return &hinted{"a newer papyra has written it, and can read it", err}
 	}
-	return &coded{exitAnomalies, err}
+	bad := &coded{exitAnomalies, err}
+	if line := (*transfer.LineError)(nil); errors.As(err, &line) && line.Line == 1 {
+		return &hinted{"if it is no export, say what it is: --from papyra-python or --from ndjson", bad}
+	}
+	return bad
 }
 
 // begin reads an export's head line; of what can be read only once, when the files are

@@ -36,7 +36,7 @@ func inputs(names []string) ([]*input, error) {
 	seen := map[string]bool{}
 	for _, name := range names {
 		if seen[name] {
-			return nil, usagef("%s is named twice", show(name))
+			return nil, usagef("%s is named twice", value(name))
 		}
 		seen[name] = true
 		if name == "-" {
@@ -45,18 +45,31 @@ func inputs(names []string) ([]*input, error) {
 		}
 		info, err := os.Stat(name)
 		if err != nil {
-			return nil, usagef("%s can't be read: %w", show(name), reason(err))
+			return nil, usagef("%s can't be read: %w", value(name), reason(err))
 		}
 		if info.IsDir() {
-			return nil, usagef("%s is a directory: name the files in it", show(name))
+			return nil, usagef("%s is a directory: name the files in it", value(name))
 		}
-		in := &input{name: show(name), path: name}
+		in := &input{name: value(name), path: name}
 		if info.Mode().IsRegular() {
 			in.size, in.twice = info.Size(), true
 		}
 		all = append(all, in)
 	}
 	return all, nil
+}
+
+// toldApart reports, as an error, two files of one name in different directories: the
+// names alone are kept, and by them an import that is run again finds where it ended.
+func toldApart(files []*input) error {
+	seen := map[string]*input{}
+	for _, in := range files {
+		if other := seen[in.base()]; other != nil {
+			return usagef("%s and %s have the same name, by which an import that was interrupted goes on: rename one, or import one after the other with --beside", other.name, in.name)
+		}
+		seen[in.base()] = in
+	}
+	return nil
 }
 
 // open opens the input; told is called with how many of its bytes were read.

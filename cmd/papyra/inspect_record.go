@@ -155,9 +155,9 @@ func (f *recordFlags) inStream(ctx context.Context, b *backend.Backend) (backend
 	case err != nil:
 		return r, err
 	case h == backend.Head{}:
-		return r, &hinted{"papyra inspect streams lists them", fmt.Errorf("%w: there is no stream %s", backend.ErrNotFound, show(f.stream))}
+		return r, &hinted{"papyra inspect streams lists them", fmt.Errorf("%w: there is no stream %s", backend.ErrNotFound, value(f.stream))}
 	}
-	return r, &hinted{"papyra inspect stream shows those that there are", fmt.Errorf("%w: %s version %d: the stream is at version %d", backend.ErrNotFound, show(f.stream), f.version, h.Version)}
+	return r, &hinted{"papyra inspect stream shows those that there are", fmt.Errorf("%w: %s version %d: the stream is at version %d", backend.ErrNotFound, value(f.stream), f.version, h.Version)}
 }
 
 // only returns the first record of q, if there is one.

@@ -178,7 +178,7 @@ func (r *rows) none(ctx context.Context, b *backend.Backend, stream string) erro
 			return err
 		}
 		if h == (backend.Head{}) {
-			return r.note("there is no stream %s: papyra inspect streams lists them", show(stream))
+			return r.note("there is no stream %s: papyra inspect streams lists them", value(stream))
 		}
 	}
 	return r.note("there is no such record")

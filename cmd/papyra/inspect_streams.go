@@ -63,7 +63,7 @@ func (r *rows) streams(ctx context.Context, b *backend.Backend, q backend.Stream
 			return err
 		}
 		if r.full() {
-			return r.note("more: --after %s, or a higher --limit", show(last))
+			return r.note("more: --after %s, or a higher --limit", printable(shellWord(last)))
 		}
 		if err := r.stream(s); err != nil {
 			return err

@@ -69,6 +69,8 @@ func TestARecoveryKilledAtAnyMomentLosesNothing(t *testing.T) {
 		for range 2 {
 			if killed(t, took/4+rand.N(took*3/4), args(dir)...) {
 				inside++
+			} else {
+				took -= took / 8 // the one that was measured was slower than most
 			}
 		}
 		killed(t, -1, args(dir)...)
@@ -115,6 +117,8 @@ func TestACompactionKilledAtAnyMomentLosesNothing(t *testing.T) {
 		for range 2 {
 			if killed(t, took/4+rand.N(took*3/4), args(dir)...) {
 				inside++
+			} else {
+				took -= took / 8 // the one that was measured was slower than most
 			}
 			advised(t, dir, "scan", nil)
 		}

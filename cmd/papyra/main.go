@@ -7,7 +7,8 @@
 // where its engine allows that. recover and compact change a store. They look at it
 // in the same way first, show what they are going to do, and ask (ask.go). import,
 // copy and bench write, through the packages internal/transfer and
-// internal/storebench.
+// internal/storebench. conformance makes stores of its own, where nothing is yet, and
+// removes them.
 //
 // The commands that list records share their flags: inspect_filters.go. What they ask
 // for, package backend selects.

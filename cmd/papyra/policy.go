@@ -59,7 +59,7 @@ func setAll(r backend.Retention, name string, values []string, set func(*backend
 	seen := map[string]bool{}
 	for _, general := range []bool{true, false} {
 		for _, v := range values {
-			kind, value, named := strings.Cut(v, "=")
+			kind, bound, named := strings.Cut(v, "=")
 			if named == general {
 				continue
 			}
@@ -67,20 +67,20 @@ func setAll(r backend.Retention, name string, values []string, set func(*backend
 			if named {
 				k, err := streamKind(kind)
 				if err != nil {
-					return usagef("--%s %s: %w", name, show(v), err)
+					return usagef("--%s %s: %w", name, value(v), err)
 				}
 				kinds = []backend.Kind{k}
 			} else {
-				kind, value = "", v
+				kind, bound = "", v
 			}
 			if seen[kind] {
-				return usagef("--%s %s: it was given for that already", name, show(v))
+				return usagef("--%s %s: it was given for that already", name, value(v))
 			}
 			seen[kind] = true
 			for _, k := range kinds {
 				p := r[k]
-				if err := set(&p, value); err != nil {
-					return usagef("--%s %s: %w", name, show(v), err)
+				if err := set(&p, bound); err != nil {
+					return usagef("--%s %s: %w", name, value(v), err)
 				}
 				r[k] = p
 			}
@@ -95,7 +95,7 @@ func streamKind(name string) (backend.Kind, error) {
 			return k, nil
 		}
 	}
-	return 0, fmt.Errorf("%s is no kind of stream: want event, lifecycle, audit or deadletter", show(name))
+	return 0, fmt.Errorf("%s is no kind of stream: want event, lifecycle, audit or deadletter", value(name))
 }
 
 func wholeNumber(s string) (int64, error) {

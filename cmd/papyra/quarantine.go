@@ -159,10 +159,10 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (*quaranti
 	if q.dir == "" {
 		q.dir = filepath.Join(p.dir(), quarantineDir)
 	} else if info, err := os.Stat(q.dir); err != nil || !info.IsDir() {
-		return nil, usagef("--dir %s is no directory that can be read", show(q.dir))
+		return nil, usagef("--dir %s is no directory that can be read", value(q.dir))
 	}
 	if q.extents, err = extentsIn(q.dir); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", backend.ErrUnavailable, show(q.dir), reason(err))
+		return nil, fmt.Errorf("%w: %s: %w", backend.ErrUnavailable, value(q.dir), reason(err))
 	}
 	if q.store, q.err = p.open(ctx); q.err != nil {
 		if word, _ := outcome(q.err); word != "corrupt" {
@@ -328,7 +328,7 @@ func (x *extent) what() string {
 func (q *quarantine) named(name string) (*extent, error) {
 	i := slices.IndexFunc(q.extents, func(x extent) bool { return x.File == name })
 	if i < 0 {
-		return nil, usagef("%s does not lie in %s: papyra quarantine list says what does", show(name), show(q.dir))
+		return nil, usagef("%s does not lie in %s: papyra quarantine list says what does", value(name), show(q.dir))
 	}
 	return &q.extents[i], nil
 }

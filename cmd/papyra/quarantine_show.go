@@ -97,9 +97,19 @@ func (q *quarantine) show(ctx context.Context, name, out string) error {
 	return q.printShow(&shape)
 }
 
+// outputPath is where --out goes: outside the store, and outside the directory of --dir,
+// in which nothing is written over.
+func (q *quarantine) outputPath(out string) (string, error) {
+	target, err := outputPath(out, q.place.dir())
+	if err == nil && inside(target, q.dir) {
+		err = usagef("--out %s lies in the quarantine: give a place outside it", value(out))
+	}
+	return target, err
+}
+
 // copyOut writes bytes to a file outside the store.
 func (q *quarantine) copyOut(out string, data []byte) (string, error) {
-	target, err := outputPath(out, q.place.dir())
+	target, err := q.outputPath(out)
 	if err != nil {
 		return "", err
 	}
@@ -202,7 +212,7 @@ func (q *quarantine) export(ctx context.Context, names []string, out string, all
 		err = write(q.out)
 	} else {
 		var target string
-		if target, err = outputPath(out, q.place.dir()); err == nil {
+		if target, err = q.outputPath(out); err == nil {
 			err = replaceFile(target, write)
 		}
 	}

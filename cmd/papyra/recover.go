@@ -148,7 +148,7 @@ func recoveryMode(name string) (backend.RecoveryMode, error) {
 			return m, nil
 		}
 	}
-	return 0, usagef("--mode %s: want ignore, repair or quarantine", show(name))
+	return 0, usagef("--mode %s: want ignore, repair or quarantine", value(name))
 }
 
 // quarantineTarget is the directory that damaged bytes go to: there, and outside the store.
@@ -156,18 +156,18 @@ func quarantineTarget(dir, store string) (string, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case err != nil:
-		return "", usagef("--quarantine-dir %s: %w", show(dir), reason(err))
+		return "", usagef("--quarantine-dir %s: %w", value(dir), reason(err))
 	case !info.IsDir():
-		return "", usagef("--quarantine-dir %s is no directory", show(dir))
+		return "", usagef("--quarantine-dir %s is no directory", value(dir))
 	}
 	if dir, err = filepath.EvalSymlinks(dir); err == nil {
 		dir, err = filepath.Abs(dir)
 	}
 	if err != nil {
-		return "", usagef("--quarantine-dir %s: %w", show(dir), reason(err))
+		return "", usagef("--quarantine-dir %s: %w", value(dir), reason(err))
 	}
 	if inside(filepath.Join(dir, "x"), store) {
-		return "", usagef("--quarantine-dir %s lies inside the store: leave it out (the store has a quarantine of its own), or give a place outside", show(dir))
+		return "", usagef("--quarantine-dir %s lies inside the store: leave it out (the store has a quarantine of its own), or give a place outside", value(dir))
 	}
 	return dir, nil
 }
@@ -207,7 +207,11 @@ func (r *recovering) carryOut(ctx context.Context, plan *backend.RecoveryReport)
 	if report == nil {
 		return err
 	}
-	r.tell(report.Actions, plan.Actions)
+	planned := plan.Actions
+	if err != nil {
+		planned = nil // what is not among the actions was perhaps not done at all
+	}
+	r.tell(report.Actions, planned)
 	r.done.After = report.After
 	r.done.Saved = newIn(r.quarantine(), before)
 	if r.format == formatText {
@@ -287,7 +291,7 @@ func (r *recovering) finish(ctx context.Context, state *backend.ScanReport, fail
 	r.done.Clean = clean
 	var advice []string
 	if failed == nil && !clean {
-		advice = whatToDo(r.place, state, r.seen)
+		advice = whatToDo(r.place, state, r.seen, true)
 		do := fmt.Sprintf("papyra recover --store %s", shellWord(r.place.String()))
 		if r.dryRun && r.mode == backend.Repair && len(r.done.Actions) > 0 && !slices.ContainsFunc(advice, func(line string) bool { return strings.HasSuffix(line, do) }) {
 			advice = append(advice, "to do what is listed here, and no more: "+do)

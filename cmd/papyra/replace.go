@@ -15,32 +15,44 @@ import (
 func outputPath(path, store string) (string, error) {
 	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
 	if err != nil {
-		return "", usagef("--out %s: its directory can't be used: %w", show(path), reason(err))
+		return "", usagef("--out %s: its directory can't be used: %w", value(path), reason(err))
 	}
 	target := filepath.Join(dir, filepath.Base(path))
-	if followed, err := filepath.EvalSymlinks(target); err == nil {
-		target = followed
+	if end, err := filepath.EvalSymlinks(target); err == nil {
+		target = end
 	}
 	if info, err := os.Stat(target); err == nil && info.IsDir() {
-		return "", usagef("--out %s is a directory: give the name of a file", show(path))
+		return "", usagef("--out %s is a directory: give the name of a file", value(path))
 	}
 	if inside(target, store) {
-		return "", usagef("--out %s lies inside the store: give a place outside it", show(path))
+		return "", usagef("--out %s lies inside the store: give a place outside it", value(path))
 	}
 	return target, nil
 }
 
-// inside reports whether path lies in dir; never if dir is empty.
+// inside reports whether path lies in dir, links followed; never if dir is empty.
 func inside(path, dir string) bool {
 	if dir == "" {
 		return false
 	}
-	if followed, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = followed
+	d := followed(dir)
+	return strings.HasPrefix(followed(path), strings.TrimSuffix(d, string(filepath.Separator))+string(filepath.Separator))
+}
+
+// followed is path, absolute and with links followed as far as it exists.
+func followed(path string) string {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return path
 	}
-	a, errA := filepath.Abs(path)
-	d, errD := filepath.Abs(dir)
-	return errA == nil && errD == nil && strings.HasPrefix(a, d+string(filepath.Separator))
+	if end, err := filepath.EvalSymlinks(path); err == nil {
+		return end
+	}
+	dir := filepath.Dir(path)
+	if dir == path {
+		return path
+	}
+	return filepath.Join(followed(dir), filepath.Base(path))
 }
 
 // reason is a file error without the path, which the message has already.
@@ -60,7 +72,7 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
-		return fmt.Errorf("writing beside %s: %w", show(path), reason(err))
+		return fmt.Errorf("writing beside %s: %w", value(path), reason(err))
 	}
 	defer func() {
 		if err != nil {
@@ -83,7 +95,7 @@ func replaceFile(path string, write func(io.Writer) error) (err error) {
 func writeThrough(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return fmt.Errorf("writing to %s: %w", show(path), reason(err))
+		return fmt.Errorf("writing to %s: %w", value(path), reason(err))
 	}
 	return errors.Join(write(f), f.Close())
 }

@@ -21,9 +21,9 @@ const rootLong = `papyra looks at the stores of papyra's durable actors: what is
 they are whole, and what to do when they are not; and it does that.
 
 recover and compact change a store: they show first what they are going to do, and
-ask. import, copy and bench write, and make a store that is not there. Every other
-command reads and changes nothing. Say which store with --store, or with the
-environment variable PAPYRA_STORE.
+ask. import, copy and bench write, and make a store that is not there; conformance
+makes stores of its own. Every other command reads and changes nothing. Say which
+store with --store, or with the environment variable PAPYRA_STORE.
 
 Exit codes: 0 fine; 1 the operation failed; 2 anomalies found, or left; 3 the store
 is locked or can't be reached; 64 wrong usage; 130 interrupted.`
@@ -63,7 +63,7 @@ func (a *app) rootCommand() *cobra.Command {
 	c.AddCommand(a.versionCommand(), a.inspectCommand(), a.scanCommand(), a.doctorCommand(),
 		a.exportCommand(), a.importCommand(), a.copyCommand(), a.benchCommand(),
 		a.startupCheckCommand(), a.recoverCommand(), a.compactCommand(), a.quarantineCommand(),
-		a.completionCommand(), a.manCommand())
+		a.conformanceCommand(), a.completionCommand(), a.manCommand())
 	return c
 }
 

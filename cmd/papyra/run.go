@@ -43,6 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case code := <-done:
 		return code
 	case <-time.After(grace):
+		fmt.Fprintln(stderr, "papyra: "+oneLine(errInterrupted))
 		return exitInterrupted
 	}
 }

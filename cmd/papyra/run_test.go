@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -68,6 +69,15 @@ func TestAnInterruptGoesBeforeOtherErrors(t *testing.T) {
 	cancel(errInterrupted)
 	if code := run(ctx, strings.Fields("scan --store fixture://plain"), io.Discard, io.Discard); code != exitInterrupted {
 		t.Errorf("exit code %d, want %d", code, exitInterrupted)
+	}
+}
+
+func TestAnInterruptIsToldWhereNothingAnswers(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(errInterrupted) })
+	var stderr bytes.Buffer
+	if code := run(ctx, strings.Fields("scan --store fixture://hung"), io.Discard, &stderr); code != exitInterrupted || stderr.String() != "papyra: interrupted\n" {
+		t.Errorf("exit code %d, want %d; says %q", code, exitInterrupted, stderr.String())
 	}
 }
 

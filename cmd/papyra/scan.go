@@ -53,7 +53,7 @@ func (a *app) scan(ctx context.Context, quick bool) error {
 	}
 	advice := []string{}
 	if err == nil && !report.Clean() {
-		advice = append(advice, whatToDo(p, report, quick || seenAtStart(ctx, b))...)
+		advice = append(advice, whatToDo(p, report, quick || seenAtStart(ctx, b), false)...)
 	}
 	if writeErr := a.printScan(headerOf("papyra.scan/1", p, b), report, advice, err); writeErr != nil {
 		return writeErr
@@ -77,14 +77,14 @@ func (a *app) printScan(head header, report *backend.ScanReport, advice []string
 		return a.document(scanShape{head, scanErr == nil && report.Clean(), report, safe(advice), shapeOf(scanErr)})
 	}
 	for _, anomaly := range report.Anomalies {
-		fmt.Fprintln(a.out, printable(anomaly.String()))
+		fmt.Fprintln(a.out, a.finding(anomaly))
 	}
 	if beyond := report.Notices + report.Warnings + report.Damages - len(report.Anomalies); beyond > 0 {
 		fmt.Fprintf(a.out, "… and %d more\n", beyond)
 	}
 	_, err := fmt.Fprintf(a.out, "%s: %s\n", head.Place, verdict(report, scanErr))
 	if len(advice) > 0 {
-		_, err = fmt.Fprint(a.out, "\nwhat to do\n")
+		_, err = fmt.Fprintf(a.out, "\n%s\n", a.paint(dim, "what to do"))
 	}
 	for _, line := range safe(advice) {
 		_, err = fmt.Fprintf(a.out, "  - %s\n", line)

@@ -86,11 +86,11 @@ func startupOf(p place, mode, recovery string, full bool) (s backend.Startup, on
 	}
 	if mode != "" {
 		if s.Mode, err = backend.ParseStartupMode(mode); err != nil {
-			return s, only, usagef("%s%s: want fail-on-anomaly, ignore, scan-only or recover", from, show(mode))
+			return s, only, usagef("%s%s: want fail-on-anomaly, ignore, scan-only or recover", from, value(mode))
 		}
 	}
 	if s.Recovery, err = recoveryMode(recovery); err != nil || s.Recovery == backend.Ignore {
-		return s, only, usagef("--recovery %s: want repair or quarantine", show(recovery))
+		return s, only, usagef("--recovery %s: want repair or quarantine", value(recovery))
 	}
 	s.Full = full || query.Get("startup-full") == "true"
 	return s, only, nil
@@ -130,7 +130,7 @@ func (a *app) startupCheck(ctx context.Context, p place, s backend.Startup, only
 	case refused != nil:
 		shape.Starts, shape.Error = false, shapeOf(refused)
 	case !shape.Starts:
-		advice = whatToDo(p, st.scan, seenAtStart(ctx, b))
+		advice = whatToDo(p, st.scan, seenAtStart(ctx, b), false)
 		refused = &coded{exitAnomalies, errReported}
 	}
 	shape.Advice = safe(advice)

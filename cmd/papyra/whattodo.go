@@ -11,8 +11,9 @@ import (
 
 // whatToDo is what an operator does about what a scan has found, in that order; nothing if
 // it has found nothing. seen says that a quick check finds something too: that is the check
-// that an application makes when it starts, unless it asks for more.
-func whatToDo(p place, r *backend.ScanReport, seen bool) (advice []string) {
+// that an application makes when it starts, unless it asks for more; tried, that a recovery
+// has mended what it can.
+func whatToDo(p place, r *backend.ScanReport, seen, tried bool) (advice []string) {
 	store := shellWord(p.String())
 	say := func(format string, args ...any) { advice = append(advice, fmt.Sprintf(format, args...)) }
 	if chmod := letOnlyTheOwnerIn(p, r); chmod != "" {
@@ -22,6 +23,9 @@ func whatToDo(p place, r *backend.ScanReport, seen bool) (advice []string) {
 	case len(lost) > 0:
 		say("keep a copy of the whole store before anything else")
 		say("records are lost: %s", strings.Join(lost, "; "))
+		if !tried { // where a single byte is wrong, a recovery finds out whether it can be proved
+			say("mend first what can be mended, which loses nothing and may be all, then scan again: papyra recover --store %s", store)
+		}
 		say("get out what can be read: papyra export --store %s --skip-damage --out rescued.ndjson", store)
 		if seen {
 			say("restore a backup: an application with the default startup check refuses to start on this store")

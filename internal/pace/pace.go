@@ -9,6 +9,7 @@ package pace
 
 import (
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -38,6 +39,13 @@ type Pace struct {
 	pause     time.Duration // how many times its cost, after the next that is too dear; 0: pauseFirst
 }
 
+// never is set where it is measured what yielding is worth.
+var never atomic.Bool
+
+// Never has nobody in the process yield, or, with false, all yield as they do. It is for
+// measurements.
+func Never(yes bool) { never.Store(yes) }
+
 // Gather yields until those of the last group, who have just been answered, have queued
 // again behind those that wait already; length tells how many wait. It stops earlier
 // when the queue has stopped growing, and when yielding is dear, as it is beside
@@ -45,7 +53,7 @@ type Pace struct {
 // as long. It does not begin when as many wait already, and those to come are so many
 // that they would take longer than a write: they queue while it goes on.
 func (p *Pace) Gather(length func() int) {
-	if p.batches < yieldFrom {
+	if p.batches < yieldFrom || never.Load() {
 		return
 	}
 	start := time.Now()

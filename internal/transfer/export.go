@@ -117,12 +117,13 @@ func (x *Export) wrong(err error) error { return &LineError{x.name, x.r.Number()
 
 // next decodes the next line.
 func (x *Export) next() (lines.Line, error) {
+	number := x.r.Number() + 1
 	line, err := x.r.Next()
 	if err == io.EOF {
 		return lines.Line{}, io.EOF
 	}
 	if err != nil {
-		return lines.Line{}, &LineError{x.name, x.r.Number() + 1, err}
+		return lines.Line{}, &LineError{x.name, number, err}
 	}
 	l, err := x.d.Decode(line)
 	if n := len(line); err != nil && n > 0 && line[n-1] == '\r' {
@@ -189,17 +190,20 @@ func (x *Export) end(e *lines.End) error {
 	switch {
 	case e.Records != x.End.Records || e.Gone != x.End.Gone:
 		return x.wrong(fmt.Errorf("the last line counts %d records and %d streams that are gone, and %d and %d stand before it: lines were lost or added", e.Records, e.Gone, x.End.Records, x.End.Gone))
-	case e.Last < x.End.Last || e.Last > backend.MaxNumber:
+	case e.Last > backend.MaxNumber:
+		return x.wrong(fmt.Errorf("last_position is %d: want at most %d", e.Last, uint64(backend.MaxNumber)))
+	case e.Last < x.End.Last:
 		return x.wrong(fmt.Errorf("last_position is %d, and position %d stands before it", e.Last, x.End.Last))
 	case e.Sum != "" && e.Sum != hex.EncodeToString(x.sum.Sum(nil)):
 		return x.wrong(errors.New("sha256 is not that of the lines before it: something in them was changed"))
 	}
 	x.End = *e
+	number := x.r.Number() + 1
 	switch _, err := x.r.Next(); {
 	case err == nil:
 		return x.wrong(errors.New("it follows the last line of the export"))
 	case err != io.EOF:
-		return &LineError{x.name, x.r.Number() + 1, err}
+		return &LineError{x.name, number, err}
 	}
 	return nil
 }

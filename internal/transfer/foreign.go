@@ -85,6 +85,9 @@ func (a *Appender) Line(file string, number int, line []byte) error {
 		if string(a.reach.Payload) != string(line) {
 			return &DiffersError{a.reach.Position, fmt.Sprintf("the last record is line %s of %s as it was before, and that line is another now", n, file)}
 		}
+		if at := uint64(a.reach.Position); a.Known >= at {
+			return &DiffersError{a.reach.Position, fmt.Sprintf("line %s of %s, and here %d lines go before it, not all of which can be in the store: name the files of the first import, in its order", n, file, a.Known)}
+		}
 		a.reach = nil
 		a.Known++
 		return nil

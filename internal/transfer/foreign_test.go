@@ -129,6 +129,98 @@ func TestAForeignImportIsRefusedWhereItIsAnother(t *testing.T) {
 	}
 }
 
+// TestAForeignImportSkipsNoFile: a file that is put before those of an import that was
+// through is in no store, and none of its lines counts as known.
+func TestAForeignImportSkipsNoFile(t *testing.T) {
+	b := opened(t)(memory.New().Open(t.Context(), nil))
+	defer b.Close()
+	if _, err := appendAll(t, b, "f", []string{"1", "2"}, -1); err != nil {
+		t.Fatal(err)
+	}
+	a, err := NewAppender(t.Context(), b, NDJSON{Stream: "s", Kind: backend.Event}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Line("e", 1, []byte("0")); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Line("f", 1, []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Line("f", 2, []byte("2")); !errors.As(err, new(*DiffersError)) {
+		t.Errorf("a file before the first: %v", err)
+	}
+}
+
+func TestATimeGoesByTheSizeOfItsNumber(t *testing.T) {
+	for number, want := range map[string]string{
+		"0":                      "1970-01-01T00:00:00Z",
+		"9223372036":             "2262-04-11T23:47:16Z",
+		"9223372037":             "",
+		"99999999999":            "",
+		"100000000000":           "1973-03-03T09:46:40Z",
+		"1700000000123":          "2023-11-14T22:13:20.123Z",
+		"1700000000123.5":        "2023-11-14T22:13:20.1235Z",
+		"1.7e12":                 "2023-11-14T22:13:20Z",
+		"9223372036854":          "2262-04-11T23:47:16.854Z",
+		"9223372036855":          "",
+		"99999999999999":         "",
+		"9223372036854775":       "2262-04-11T23:47:16.854775Z",
+		"9223372036854776":       "",
+		"99999999999999999":      "",
+		"100000000000000000":     "1973-03-03T09:46:40Z",
+		"9223372036854775807":    "2262-04-11T23:47:16.854775807Z",
+		"9223372036854775808":    "",
+		"1e400":                  "",
+		"-1":                     "",
+		`"1700000000"`:           "2023-11-14T22:13:20Z",
+		`"0x1p30"`:               "",
+		`"1_000"`:                "",
+		`"NaN"`:                  "",
+		`"2262-04-11T23:48:00Z"`: "",
+	} {
+		at, err := moment([]byte(`{"t":`+number+`}`), "t")
+		switch {
+		case want == "" && err == nil:
+			t.Errorf("%s: taken for %v", number, at)
+		case want != "" && (err != nil || at.Format(time.RFC3339Nano) != want):
+			t.Errorf("%s: %v, %v, want %s", number, at, err, want)
+		}
+	}
+}
+
+func TestWhatFollowsALineOfJSONIsNoCut(t *testing.T) {
+	for line, want := range map[string]string{`{"a":1}x`: "not JSON: byte 8", `{"a":1`: "cut off after 6 bytes"} {
+		for _, format := range []Foreign{Python{}, NDJSON{Stream: "s", Kind: backend.Event}} {
+			var r backend.Record
+			if _, err := format.Decode([]byte(line), &r); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s, %s: %v, want %s", format.Name(), line, err, want)
+			}
+		}
+	}
+}
+
+func TestAnActorIsNamedByAnAddressOrAReference(t *testing.T) {
+	deep := strings.Repeat(`{"_address":`, 5000) + "1" + strings.Repeat("}", 5000)
+	for target, want := range map[string]string{
+		`"s:1"`:                       "s:1",
+		`{"system":"s","actor_id":1}`: "s:1",
+		`{"_address":{"system":"s","actor_id":1}}`: "s:1",
+		`{"_address":"s:1"}`:                       "s:1",
+		`"` + strings.Repeat("x", 1023) + `é"`:     strings.Repeat("x", 1023),
+		deep:                                       "",
+		`null`:                                     "",
+	} {
+		begun := time.Now()
+		if got := address([]byte(target), true); got != want {
+			t.Errorf("%.60s: %q, want %q", target, got, want)
+		}
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("%.60s: took %v", target, took)
+		}
+	}
+}
+
 // TestNoPositionIsGivenTwice: the newest position was a snapshot's that is gone, of a
 // stream that lives on.
 func TestNoPositionIsGivenTwice(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,34 +103,45 @@ func moment(line []byte, path string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	wrong := fmt.Errorf("%s is %.40q: want RFC 3339, such as 2026-01-02T03:04:05Z, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970", path, s)
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		if t = t.UTC(); t.Equal(time.Unix(0, t.UnixNano())) {
-			return t, nil
-		}
-		return t, wrong
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		t, err = sized(s)
 	}
-	whole := json.Number(s)
-	if n, err := whole.Int64(); err == nil && n >= 0 {
-		switch {
-		case n < 1e11:
-			return inRange(time.Unix(n, 0).UTC(), wrong)
-		case n < 1e14:
-			return time.UnixMilli(n).UTC(), nil
-		case n < 1e17:
-			return time.UnixMicro(n).UTC(), nil
-		}
-		return time.Unix(0, n).UTC(), nil
-	}
-	if x, err := whole.Float64(); err == nil && x >= 0 && x < math.MaxInt64/1e9 {
-		return unix(x), nil
-	}
-	return time.Time{}, wrong
-}
-
-// inRange is t, or the error if a record can't have that time.
-func inRange(t time.Time, wrong error) (time.Time, error) {
-	if t.Unix() >= math.MaxInt64/1_000_000_000 {
+	if err != nil || !t.Equal(time.Unix(0, t.UnixNano())) { // a record has no time beyond
 		return time.Time{}, wrong
 	}
-	return t, nil
+	return t.UTC(), nil
+}
+
+// sized is the time that a number since 1970 stands for, by its size. One with a fraction
+// or an exponent is good to the microsecond.
+func sized(s string) (time.Time, error) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 {
+		switch {
+		case n < 1e11:
+			return time.Unix(n, 0), nil
+		case n < 1e14:
+			return time.UnixMilli(n), nil
+		case n < 1e17:
+			return time.UnixMicro(n), nil
+		}
+		return time.Unix(0, n), nil
+	}
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil || x < 0 || !json.Valid([]byte(s)) { // 0x1p4, 1_000 and NaN are none of JSON's
+		return time.Time{}, errors.New("no number since 1970")
+	}
+	switch {
+	case x < 1e11:
+	case x < 1e14:
+		x /= 1e3
+	case x < 1e17:
+		x /= 1e6
+	default:
+		x /= 1e9
+	}
+	if x >= math.MaxInt64/1e9 {
+		return time.Time{}, errors.New("beyond 2262")
+	}
+	return unix(x), nil
 }

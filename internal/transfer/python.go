@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
@@ -84,7 +85,7 @@ func (Python) Decode(line []byte, r *backend.Record) ([]string, error) {
 		r.Time = unix(seconds)
 	}
 	meta := []string{metaTimestamp, string(stamp)}
-	if who := address(fields[actor]); who != "" {
+	if who := address(fields[actor], true); who != "" {
 		meta = append(meta, metaActor, who)
 	}
 	return meta, nil
@@ -96,8 +97,9 @@ func unix(seconds float64) time.Time {
 }
 
 // address is the actor that is meant by an address, which is text or {"system": …,
-// "actor_id": …}, or by a reference with such an _address; empty if it can't be told.
-func address(raw json.RawMessage) string {
+// "actor_id": …}, or, where it may be one, by a reference with such an _address; empty if
+// it can't be told.
+func address(raw json.RawMessage, mayRefer bool) string {
 	var name string
 	if json.Unmarshal(raw, &name) == nil {
 		return clipped(name)
@@ -110,8 +112,8 @@ func address(raw json.RawMessage) string {
 	if json.Unmarshal(raw, &ref) != nil {
 		return ""
 	}
-	if ref.Address != nil {
-		return address(ref.Address)
+	if ref.Address != nil && mayRefer {
+		return address(ref.Address, false)
 	}
 	if ref.ActorID == "" {
 		return ""
@@ -120,7 +122,7 @@ func address(raw json.RawMessage) string {
 }
 
 // clipped is a name as far as a meta should hold it; the payload has all of it.
-func clipped(s string) string { return s[:min(len(s), 1024)] }
+func clipped(s string) string { return strings.ToValidUTF8(s[:min(len(s), 1024)], "") }
 
 // object parses a line as a JSON object. What Python writes for numbers that are none is
 // read as null.
@@ -140,7 +142,7 @@ func object(line []byte) (map[string]json.RawMessage, error) {
 }
 
 func notJSON(line []byte, err *json.SyntaxError) error {
-	if err.Offset >= int64(len(line)) {
+	if err.Offset >= int64(len(line)) && strings.Contains(err.Error(), "unexpected end") {
 		return fmt.Errorf("the line is cut off after %d bytes", len(line))
 	}
 	return fmt.Errorf("not JSON: byte %d: %v", err.Offset, err)

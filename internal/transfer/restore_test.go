@@ -355,3 +355,26 @@ func TestStoresAreCompared(t *testing.T) {
 		t.Errorf("one record less: %v", err)
 	}
 }
+
+func TestWhatIsWrongWithAnExportIsToldWithItsLine(t *testing.T) {
+	for _, c := range []struct{ rest, want string }{
+		{strings.Repeat("x", lines.MaxLine+1) + "\n", "e line 2: the line is longer"},
+		{`{"end":{"records":0,"gone":0,"last_position":0}}` + "\n" + strings.Repeat("x", lines.MaxLine+1), "e line 3: the line is longer"},
+		{`{"end":{"records":0,"gone":0,"last_position":18446744073709551615}}` + "\n", "e line 2: last_position is 18446744073709551615: want at most 4611686018427387904"},
+	} {
+		r, err := lines.NewReader(strings.NewReader(`{"export":1}`+"\n"+c.rest), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := ReadExport(r, "e")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err = range x.Items() {
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%v, want %s", err, c.want)
+		}
+		r.Close()
+	}
+}

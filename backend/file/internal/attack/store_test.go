@@ -36,7 +36,7 @@ func openAfter(t *testing.T, dir string, mend bool) *backend.Backend {
 	t.Helper()
 	o := smallSegments()
 	if mend {
-		o.Startup.Mode = backend.RecoverAnomalies
+		o.Startup.Mode, o.Startup.Full = backend.RecoverAnomalies, true // a recovery that was killed has made MARK again, but not yet the heads
 	}
 	return open(t, dir, &o)
 }

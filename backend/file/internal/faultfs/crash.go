@@ -1,6 +1,8 @@
 package faultfs
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -217,4 +219,15 @@ func (f *FS) IsFolder(name string) bool {
 	f.begin()
 	defer f.mu.Unlock()
 	return f.names[name] != nil && f.names[name].folder
+}
+
+// Digest identifies the names and bytes of all files.
+func (f *FS) Digest() [32]byte {
+	h := sha256.New()
+	for _, name := range f.Names() {
+		content := f.Content(name)
+		fmt.Fprintf(h, "%q %v %d\n", name, f.IsFolder(name), len(content))
+		h.Write(content)
+	}
+	return [32]byte(h.Sum(nil))
 }

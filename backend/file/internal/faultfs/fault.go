@@ -17,9 +17,9 @@ type Fault struct {
 	Skip  int // calls that match and still go well
 	Times int // how many calls fail then; 0: one
 	Err   error
-	// Lose, if set, is what a failing sync does to the pages that it could not write:
-	// those that it chooses are durable, the others never will be, though programs read
-	// them as if they were.
+	// Lose, if set, is what a failing sync does to the pages that it could not write, and
+	// a failing SyncDir to the folder's names: those that it chooses are durable, the
+	// others never will be, though programs see them as if they were.
 	Lose Choice
 
 	seen int // guarded by faults.mu
@@ -127,6 +127,20 @@ func (f *FS) lose(n *inode, name string, keep Choice) {
 	after := n.crash(keep)
 	after.shared = true
 	f.do(&Event{Kind: Lose, Name: name, after: after}, n)
+}
+
+// loseNames makes of a folder's unsynced changes those durable that keep chooses, and
+// forgets the others.
+func (f *FS) loseNames(folder string, keep Choice) {
+	f.begin()
+	defer f.mu.Unlock()
+	e := &Event{Kind: Lose, Name: folder}
+	for _, op := range f.pending {
+		if op.folder == folder {
+			e.kept = append(e.kept, keep())
+		}
+	}
+	f.do(e, nil)
 }
 
 // Limit makes the disk hold at most so many bytes, in all files together; zero: there

@@ -270,7 +270,11 @@ func (f *FS) ReadDir(folder string) ([]disk.Entry, error) {
 
 // SyncDir makes a folder's names durable.
 func (f *FS) SyncDir(folder string) error {
-	if err := f.call(Op{Kind: SyncDir, Name: folder}); err != nil {
+	op := Op{Kind: SyncDir, Name: folder}
+	if err := f.call(op); err != nil {
+		if lose := f.faults.losing(op); lose != nil {
+			f.loseNames(folder, lose)
+		}
 		return pathError("sync", folder, err)
 	}
 	f.begin()

@@ -274,3 +274,39 @@ func TestCrashStatesAreCheap(t *testing.T) {
 	took := time.Since(begun)
 	t.Logf("attack: crash states alone: %d states, of a directory of %d KiB, %.1f s, %.0f states/s", n, f.Used()>>10, took.Seconds(), float64(n)/took.Seconds())
 }
+
+func TestADirectorySyncThatFailsMayLoseNamesForGood(t *testing.T) {
+	f := new(FS)
+	_ = f.Mkdir("q")
+	do(t, f.SyncDir("."))
+	do(t, open(t, f, "old").Close())
+	do(t, f.SyncDir("."))
+	do(t, f.Rename("old", "kept"))
+	do(t, open(t, f, "lost").Close())
+	do(t, open(t, f, "q/elsewhere").Close())
+	log := f.Record()
+	f.Fail(&Fault{Kinds: []Kind{SyncDir}, Name: ".", Err: syscall.EIO, Lose: Bits(1)})
+	if err := f.SyncDir("."); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	do(t, f.SyncDir("."))
+	do(t, f.SyncDir("q"))
+	if got := f.Names(); !slices.Equal(got, []string{"kept", "lost", "q", "q/elsewhere"}) {
+		t.Errorf("programs see %v", got)
+	}
+	want := []string{"kept", "q", "q/elsewhere"}
+	if got := f.Crash(All).Names(); !slices.Equal(got, want) {
+		t.Errorf("on the disk are %v", got)
+	}
+	log.Replay(func(i int, next *Event, now *FS) bool {
+		if got := now.Crash(All).Names(); next == nil && !slices.Equal(got, want) {
+			t.Errorf("replayed, on the disk are %v", got)
+		}
+		return true
+	})
+	do(t, f.Rename("lost", "found")) // a name that is made anew is made durable
+	do(t, f.SyncDir("."))
+	if got := f.Crash(None).Names(); !slices.Contains(got, "found") {
+		t.Errorf("on the disk are %v", got)
+	}
+}

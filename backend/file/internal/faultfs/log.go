@@ -24,6 +24,7 @@ type Event struct {
 
 	node  int
 	after content // of a lose: the file's durable bytes
+	kept  []bool  // of a lose in a folder: which of its pending changes are durable
 }
 
 func (e *Event) String() string {
@@ -106,7 +107,7 @@ func (f *FS) do(e *Event, n *inode) {
 	case Remove:
 		f.change(dirOp{folder: folderOf(e.Name), removed: e.Name})
 	case SyncDir:
-		f.syncDir(e.Name)
+		f.syncDir(e.Name, func(int) bool { return true })
 	case Write, Truncate:
 		op := fileOp{e.Off, e.Data}
 		op.apply(&n.data)
@@ -114,6 +115,10 @@ func (f *FS) do(e *Event, n *inode) {
 	case Sync:
 		n.sync()
 	case Lose:
+		if n == nil {
+			f.syncDir(e.Name, func(i int) bool { return e.kept[i] })
+			break
+		}
 		n.durable, n.pending, n.lost = e.after.clone(), nil, true
 	}
 	if f.log == nil {
@@ -133,14 +138,19 @@ func (f *FS) change(op dirOp) {
 	f.pending = append(f.pending, op)
 }
 
-func (f *FS) syncDir(folder string) {
-	left := f.pending[:0:0]
+// syncDir makes those of a folder's pending changes durable that are kept, and forgets the
+// others.
+func (f *FS) syncDir(folder string, kept func(i int) bool) {
+	left, i := f.pending[:0:0], 0
 	for _, op := range f.pending {
 		if op.folder != folder {
 			left = append(left, op)
 			continue
 		}
-		op.apply(f.durable)
+		if kept(i) {
+			op.apply(f.durable)
+		}
+		i++
 	}
 	f.pending = left
 }

@@ -44,6 +44,8 @@ type mutant struct {
 	root    bool   // its test needs root, and loop devices
 }
 
+func all() []mutant { return slices.Concat(table, packing) }
+
 // workers is how many mutants are tried at a time.
 const workers = 2
 
@@ -63,7 +65,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var chosen []mutant
-	for _, m := range slices.Concat(table, packing) {
+	for _, m := range all() {
 		switch {
 		case *short && !m.fast || !match.MatchString(m.name):
 		case m.root && os.Geteuid() != 0:
@@ -149,7 +151,7 @@ func (l *lab) baseline(ctx context.Context, chosen []mutant) error {
 		if err != nil {
 			return fmt.Errorf("%s does not compile: %w\n%s", pkg, err, out)
 		}
-		out, err = l.test(ctx, pkg, bin, strings.Join(names, "|"), 5*testTime)
+		out, err = l.test(ctx, pkg, bin, strings.Join(names, "|"), time.Duration(len(names))*testTime)
 		if err != nil {
 			return fmt.Errorf("%s fails on the code as it is: %w\n%s", pkg, err, out)
 		}

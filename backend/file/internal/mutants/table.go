@@ -68,7 +68,7 @@ var table = []mutant{
 		old: "err = s.dir.SyncDir(\".\")", new: "err = nil",
 		pkg: inFile, test: "TestACrashAtAnyMomentLosesNothing"},
 	{name: "a segment is used before the manifest lists it", promise: "P12", file: "backend/file/rotate.go",
-		old: "if clean, err := s.putManifest(&next); err != nil {", new: "if clean, err := true, error(nil); err != nil {",
+		old: "if clean, err := s.putManifest(&next, reserve); err != nil {", new: "if clean, err := true, error(nil); err != nil {",
 		pkg: inFile, test: "TestWhatWasAppendedIsThereAfterReopening|TestACrashAtAnyMomentLosesNothing", fast: true},
 	{name: "a segment's header is not synced", promise: "P1", file: "backend/file/rotate.go",
 		old: "err = f.Sync()\n", new: "err = nil\n",

@@ -1,0 +1,428 @@
+package selftest
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/conformance"
+)
+
+// flawed is a mutant whose engine is wrong where its medium fails.
+func flawed(target conformance.ID, name string, f flaws) mutant {
+	return mutant{target, name, variant{flaws: f}}
+}
+
+func seamMutants() []mutant {
+	return []mutant{
+		flawed("OPEN-13", "a read-only opening notes that it was there", flaws{readOnlyWrites: true}),
+		flawed("LOCK-03", "the lock of a killed process stays", flaws{killLocks: true}),
+		flawed("LOCK-04", "the lock is one of this process alone", flaws{childUnlocked: true}),
+		{"SCAN-01", "a scan takes large records for damage", variant{driver: func(_ *world, d backend.Driver) backend.Driver { return alarmist{d} }}},
+		flawed("SCAN-02", "a scan does not look at checksums", flaws{scanBlind: true}),
+		flawed("SCAN-03", "a scan notes when it was made", flaws{scanWrites: true}),
+		flawed("SCAN-04", "a scan needs the lock", flaws{scanNeedsWriter: true}),
+		flawed("SCAN-05", "a second scan finds nothing", flaws{scanOnce: true}),
+		flawed("SCAN-06", "a scan stops at the first finding", flaws{scanFirst: true}),
+		broken("SCAN-07", "a scan that is cancelled is damage", func(_ *world, h *hooked) {
+			h.scan = func(ctx context.Context, o *backend.ScanOptions, next scanFunc) (*backend.ScanReport, error) {
+				already := ctx.Err() != nil
+				report, err := next(ctx, o)
+				if !already && ctx.Err() != nil {
+					err = &backend.OpError{Op: backend.OpScan, Backend: "variant", Err: backend.ErrCorrupt}
+				}
+				return report, err
+			}
+		}),
+		flawed("SCAN-08", "reads do not check", flaws{readBlind: true}),
+		flawed("SCAN-08", "reads leave out what does not pass its check", flaws{readSkips: true}), // Papyra
+		flawed("SCAN-09", "findings have no place", flaws{scanNowhere: true}),
+		broken("METRIC-06", "a scan that finds something counts one more", func(_ *world, h *hooked) {
+			h.scan = func(ctx context.Context, o *backend.ScanOptions, next scanFunc) (*backend.ScanReport, error) {
+				report, err := next(ctx, o)
+				if err == nil && !report.Clean() {
+					h.counters().ScanAnomalies.Add(1)
+				}
+				return report, err
+			}
+		}),
+		flawed("RECOVER-01", "a dry run notes that it was made", flaws{dryWrites: true}),
+		flawed("RECOVER-02", "a quarantine marks nothing", flaws{quarantineIdle: true}),
+		flawed("RECOVER-03", "a quarantine takes a neighbour too", flaws{quarantineNeighbour: true}),
+		flawed("RECOVER-04", "a quarantine leaves an empty record", flaws{quarantineFills: true}),
+		flawed("RECOVER-05", "a quarantine does not say where the bytes are", flaws{quarantineSilent: true}),
+		flawed("RECOVER-06", "a dry run has nothing to do", flaws{dryForgets: true}),
+		flawed("RECOVER-07", "a quarantine does it again, over the one before", flaws{quarantineAgain: true}),
+		flawed("RECOVER-08", "a quarantine rewrites the log in place", flaws{quarantineInPlace: true}),
+		broken("RECOVER-09", "after a quarantine a version is left out", afterQuarantine(eachResult(func(_ *hooked, _ *backend.Batch, r *backend.Result) {
+			if r.Err == nil {
+				r.Version++
+			}
+		}))),
+		flawed("RECOVER-12", "a quarantine that finds no space cuts the log", flaws{quarantineFull: true}),
+		flawed("RECOVER-13", "a repair drops what follows damage", flaws{repairDrops: true}), // Papyra
+		flawed("CRASH-01", "snapshots are not synced", flaws{snapshotsUnsynced: true}),
+		flawed("CRASH-01", "batches of more than three records are not synced", flaws{largeUnsynced: true}),
+		flawed("CRASH-02", "what is left of a torn batch is shown", flaws{tornShown: true}),
+		flawed("CRASH-03", "a torn tail is damage", flaws{tornRefused: true}),
+		flawed("CRASH-04", "an append stands behind the fragment of a torn one", flaws{tornGlued: true}), // Papyra
+		flawed("CRASH-05", "appends are acknowledged from a buffer", flaws{killLoses: true}),             // ego
+		flawed("CRASH-06", "the directory is not synced", flaws{unnamed: true}),                          // Papyra
+		flawed("CRASH-08", "a torn tail is cut by writing the log anew", flaws{tornRewritten: true}),
+		flawed("COMPACT-15", "a compaction writes the log anew in place", flaws{cutInPlace: true}), // Papyra
+		flawed("COMPACT-16", "a compaction that fails has cut more", flaws{cutHalf: true}),
+		flawed("COMPACT-17", "a compaction drops what does not pass its check", flaws{cutDrops: true}), // Papyra
+		broken("COMPACT-18", "the report of a compaction is that of the one before", func(_ *world, h *hooked) {
+			h.compaction = func(ctx context.Context, cut backend.Cut, next compactFunc) (*backend.CompactionReport, error) {
+				report, err := next(ctx, cut)
+				if err == nil {
+					report.RecordsAfter, report.BytesAfter = report.RecordsBefore, report.BytesBefore
+				}
+				return report, err
+			}
+		}),
+		flawed("FAULT-01", "a full disk poisons", flaws{fullPoisons: true}),
+		flawed("FAULT-02", "the half of a batch that was written is shown", flaws{shortShown: true}),
+		flawed("FAULT-03", "a failed sync is forgotten", flaws{syncForgotten: true}),
+		flawed("FAULT-03", "a failed sync is acknowledged", flaws{syncIgnored: true}),
+		flawed("FAULT-04", "a read error is the end", flaws{readEnds: true}),
+		flawed("FAULT-05", "what could not be written is there", flaws{failedKept: true}),
+		flawed("FAULT-06", "what is written again has lost its ID", flaws{pendingNameless: true}),
+		flawed("FAULT-07", "a write that fails is tried a thousand times", flaws{retries: true}),
+		broken("FORMAT-01", "the schema of old records is lost", func(w *world, h *hooked) {
+			if w.disk.format < thisFormat {
+				eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { r.Schema = 0; return true })(w, h)
+			}
+		}),
+		flawed("FORMAT-02", "a newer format is read as this one", flaws{newerOpened: true}),
+		flawed("FORMAT-02", "a newer format is refused, and touched", flaws{newerTouched: true}),
+		broken("FORMAT-03", "an upgrade forgets epochs", func(w *world, h *hooked) {
+			if w.disk.format < thisFormat {
+				eachRecord(func(w *world, _ backend.Query, r *backend.Record) bool {
+					if w.disk.format == thisFormat {
+						r.Schema++
+					}
+					return true
+				})(w, h)
+			}
+		}),
+		broken("FORMAT-05", "a compaction of an old store forgets schemas", func(w *world, h *hooked) {
+			old := w.disk.format < thisFormat
+			h.compaction = func(ctx context.Context, cut backend.Cut, next compactFunc) (*backend.CompactionReport, error) {
+				if old {
+					eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { r.Schema = 0; return true })(w, h)
+				}
+				return next(ctx, cut)
+			}
+		}),
+		flawed("FORMAT-04", "an upgrade rewrites in place", flaws{upgradeInPlace: true}),
+	}
+}
+
+// afterQuarantine breaks once a quarantine was made.
+func afterQuarantine(how breaking) breaking {
+	return func(w *world, h *hooked) {
+		if w.disk.quarantine > 0 {
+			how(w, h)
+		}
+		h.recovered = func(error) {
+			if w.disk.quarantine > 0 {
+				how(w, h)
+			}
+		}
+	}
+}
+
+// alarmist takes large records for damage.
+type alarmist struct{ backend.Driver }
+
+func (d alarmist) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+	return func(yield func(backend.Anomaly, error) bool) {
+		for r, err := range d.Driver.Read(ctx, backend.Query{From: 1, To: uint64(backend.Any), Kinds: backend.Numbered}) {
+			if err == nil && len(r.Payload) >= 300<<10 && plan.Depth == backend.Full &&
+				!yield(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Warning, Offset: -1, Detail: "large"}, nil) {
+				return
+			}
+		}
+		d.Driver.Scan(ctx, plan)(yield)
+	}
+}
+
+func ctxMutants() []mutant {
+	return []mutant{
+		broken("CTX-01", "a head is told whatever the context", func(_ *world, h *hooked) {
+			h.head = func(ctx context.Context, stream string, next headFunc) (backend.Head, error) {
+				return next(context.WithoutCancel(ctx), stream)
+			}
+		}),
+		{"CTX-02", "WriteTimeout is not looked at", opened(func(o *backend.Options) { o.WriteTimeout = min(o.WriteTimeout, 0) })},
+		broken("CTX-03", "who waits stays, whatever becomes of its context", func(_ *world, h *hooked) {
+			h.append = func(ctx context.Context, b backend.Batch, next appendFunc) (backend.Result, error) {
+				if ctx.Err() == nil {
+					var cancel func()
+					ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
+					defer cancel()
+				}
+				return next(ctx, b)
+			}
+		}),
+		broken("CTX-04", "a loop goes on, whatever becomes of its context", func(_ *world, h *hooked) {
+			h.read = func(ctx context.Context, q backend.Query, next readFunc) iter.Seq2[backend.Record, error] {
+				if ctx.Err() == nil {
+					ctx = context.WithoutCancel(ctx)
+				}
+				return next(ctx, q)
+			}
+		}),
+		broken("CTX-05", "who is cancelled takes others along", func(w *world, h *hooked) {
+			h.append = func(ctx context.Context, b backend.Batch, next appendFunc) (backend.Result, error) {
+				r, err := next(ctx, b)
+				if errors.Is(err, context.Canceled) {
+					for n := 0; n < 1000 && w.appends.Load() < 4; n++ {
+						runtime.Gosched()
+					}
+					if w.appends.Load() >= 4 {
+						w.lies.Add(1)
+					}
+				} else if err == nil && w.lies.Load() > 0 {
+					w.lies.Store(0)
+					err = &backend.OpError{Op: backend.OpAppend, Backend: "variant", Err: context.Canceled}
+				}
+				return r, err
+			}
+		}),
+		{"CTX-06", "the observer is told another context", opened(func(o *backend.Options) {
+			if see := o.Observer; see != nil {
+				o.Observer = func(_ context.Context, call backend.Call) (context.Context, func(error)) {
+					return see(context.Background(), call)
+				}
+			}
+		})},
+		broken("CTX-07", "readers wait for a writer that hangs", func(w *world, h *hooked) {
+			h.read = func(ctx context.Context, q backend.Query, next readFunc) iter.Seq2[backend.Record, error] {
+				w.disk.mu.Lock()
+				free := w.disk.free
+				w.disk.mu.Unlock()
+				if free != nil {
+					<-free
+				}
+				return next(ctx, q)
+			}
+		}),
+	}
+}
+
+func leakMutants() []mutant {
+	return []mutant{
+		broken("LEAK-01", "each opening leaves a goroutine", func(w *world, h *hooked) { go func() { <-w.gone }() }),
+		broken("LEAK-02", "each opening leaves a file open", func(w *world, h *hooked) {
+			if f, err := os.Open(os.DevNull); err == nil {
+				w.files = append(w.files, f)
+			}
+		}),
+		broken("LEAK-05", "a loop that is broken off leaves a goroutine", func(w *world, h *hooked) {
+			closed := make(chan struct{})
+			h.closeHook = func(next func() error) error {
+				if h.closeTimes.Load() == 1 {
+					close(closed)
+				}
+				return next()
+			}
+			h.read = func(ctx context.Context, q backend.Query, next readFunc) iter.Seq2[backend.Record, error] {
+				return func(yield func(backend.Record, error) bool) {
+					for r, err := range next(ctx, q) {
+						if !yield(r, err) {
+							go func() { <-closed }()
+							return
+						}
+					}
+				}
+			}
+		}),
+	}
+}
+
+func partMutants() []mutant {
+	return []mutant{
+		broken("BATCH-01", "places are kept in twelve bits", eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { r.Batch.Place %= 4096; return true })),
+		broken("BATCH-02", "the end of the store is read inside a batch", func(w *world, h *hooked) {
+			eachQuery(func(w *world, q *backend.Query) {
+				if storeRead(*q) && q.Reverse && q.Limit == 1 && w.appends.Load() > 0 {
+					last, _ := h.Subject.Last(context.Background())
+					q.To = uint64(max(last, 2)) - 1
+				}
+			})(w, h)
+		}),
+		broken("BATCH-03", "batches that come together are split", func(w *world, h *hooked) {
+			h.append = func(ctx context.Context, b backend.Batch, next appendFunc) (backend.Result, error) {
+				if w.appends.Load() < 2 || len(b.Records) != 3 || b.Expected != backend.Any || b.Records[0].Type != "e1" {
+					return next(ctx, b)
+				}
+				rest := b
+				rest.Records, b.Records = b.Records[1:], b.Records[:1]
+				if r, err := next(ctx, b); err != nil {
+					return r, err
+				}
+				return next(ctx, rest)
+			}
+		}),
+		broken("KIND-01", "audits of all systems are numbered together", eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool {
+			if strings.HasPrefix(r.Type, "$sys/y/audit#") {
+				r.Version += 4
+			}
+			return true
+		})),
+		broken("KIND-02", "in reverse dead letters come alone", eachQuery(func(_ *world, q *backend.Query) {
+			if storeRead(*q) && q.Reverse && q.Kinds.Has(backend.DeadLetter) && q.Kinds.Has(backend.Audit) && !q.Kinds.Has(backend.Snapshot) {
+				q.Kinds = backend.KindSet(backend.DeadLetter)
+			}
+		})),
+		broken("KIND-03", "dead letters are cut with lifecycles", afterCut(func(w *world, h *hooked, floors []backend.StreamFloor) {
+			if len(floors) == 1 && floors[0].Stream == "$sys/x/lifecycle" {
+				h.Subject.Compact(context.Background(), backend.Cut{Floors: []backend.StreamFloor{{Stream: "$sys/x/deadletter", Floor: 2}}})
+			}
+		})),
+		broken("SNAP-01", "snapshots lose their meta", saving(func(r *backend.Record) { r.Meta = nil })),
+		broken("SNAP-01", "snapshots lose their schema", saving(func(r *backend.Record) { r.Schema = 0 })),
+		broken("SNAP-02", "the store's own snapshot is handed out", func(w *world, h *hooked) {
+			h.snapshot = func(ctx context.Context, stream string, v backend.Version, next snapshotFunc) (backend.Record, error) {
+				r, err := next(ctx, stream, v)
+				if err != nil {
+					return r, err
+				}
+				at := numbers{stream, backend.Version(r.Position)}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if own, ok := w.records[at]; ok && own.Type == r.Type {
+					return own, nil
+				}
+				w.records[at] = r
+				return r, nil
+			}
+		}),
+		broken("SNAP-03", "a snapshot that is too large is cut", func(_ *world, h *hooked) {
+			h.save = func(ctx context.Context, r backend.Record, next saveFunc) (backend.Position, error) {
+				p, err := next(ctx, r)
+				if errors.Is(err, backend.ErrTooLarge) {
+					r.Payload = r.Payload[:10]
+					return next(ctx, r)
+				}
+				return p, err
+			}
+		}),
+		broken("SNAP-04", "after opening the last saved is the newest", func(w *world, h *hooked) {
+			if w.opens < 2 {
+				return
+			}
+			h.snapshot = func(ctx context.Context, stream string, v backend.Version, next snapshotFunc) (backend.Record, error) {
+				found, err := next(ctx, stream, v)
+				for r, readErr := range h.Subject.Read(ctx, backend.Query{Stream: stream, To: uint64(v), Kinds: backend.KindSet(backend.Snapshot)}) {
+					if readErr == nil && err == nil && r.Position > found.Position {
+						found = r.Clone()
+					}
+				}
+				return found, err
+			}
+		}),
+		broken("DATA-01", "stream and type are one key", eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool {
+			if r.Stream == "sab" && strings.HasPrefix(r.Type, "cd") {
+				r.Type, r.Payload = "c", append([]byte(r.Type[1:]), r.Payload...)
+			}
+			return true
+		})),
+		broken("DATA-02", "metas are kept up to four kilobytes", eachBatch(func(_ *world, b *backend.Batch) {
+			for i := range b.Records {
+				if n := len(b.Records[i].Meta); n > 4<<10 && n < 9<<10 {
+					b.Records[i].Meta = nil
+				}
+			}
+		})),
+		broken("DATA-03", "long runs of one byte are kept too short", eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool {
+			if n := len(r.Payload); n >= 64<<10 && n < 1<<20 && r.Payload[0] == r.Payload[n-1] && r.Payload[0] == r.Payload[n/2] && strings.HasPrefix(r.Type, "t") {
+				r.Payload = r.Payload[:64<<10]
+			}
+			return true
+		})),
+		{"CLAIM-03", "limits are others after opening again", variant{opening: func(w *world, _ context.Context, o *backend.Options) error {
+			if w.opens > 0 && o.Limits == (backend.Limits{}) {
+				o.Limits.BatchBytes = backend.DefaultMaxBatchBytes - 1
+			}
+			return nil
+		}}},
+		{"CONC-01", "a scan beside appends finds damage", variant{driver: func(w *world, d backend.Driver) backend.Driver { return hasty{d, w} }}},
+		broken("CONC-02", "a head beside appends is an old one", func(w *world, h *hooked) {
+			h.head = func(ctx context.Context, stream string, next headFunc) (backend.Head, error) {
+				head, err := next(ctx, stream)
+				if stream == "a" && w.appends.Load() > 0 && head.Version > 20 {
+					head.Version -= 10
+				}
+				return head, err
+			}
+		}),
+		broken("CONC-03", "a read beside another loses a record", func(w *world, h *hooked) { // hallgren
+			h.read = func(ctx context.Context, q backend.Query, next readFunc) iter.Seq2[backend.Record, error] {
+				return func(yield func(backend.Record, error) bool) {
+					w.reads.Add(1)
+					defer w.reads.Add(-1)
+					n := 0
+					for r, err := range next(ctx, q) {
+						if n++; n == 300 && w.reads.Load() > 1 && w.appends.Load() == 0 {
+							continue
+						}
+						if !yield(r, err) {
+							return
+						}
+					}
+				}
+			}
+		}),
+		broken("READ-01", "reading from the middle is an error", func(_ *world, h *hooked) { // eventhorizon
+			h.read = func(ctx context.Context, q backend.Query, next readFunc) iter.Seq2[backend.Record, error] {
+				if q.Stream != "" && q.From > 1 && h.version(q.Stream) >= backend.Version(q.From) {
+					return func(yield func(backend.Record, error) bool) {
+						yield(backend.Record{}, &backend.OpError{Op: backend.OpRead, Backend: h.w.opts.Name, Stream: q.Stream, Err: backend.ErrUnsupported})
+					}
+				}
+				return next(ctx, q)
+			}
+		}),
+		broken("CONC-05", "heads beyond two thousand are forgotten", func(w *world, h *hooked) {
+			h.head = func(ctx context.Context, stream string, next headFunc) (backend.Head, error) {
+				head, err := next(ctx, stream)
+				if strings.HasPrefix(stream, "stream-2") && len(stream) == len("stream-2000") {
+					head = backend.Head{}
+				}
+				return head, err
+			}
+		}),
+	}
+}
+
+// saving changes snapshots on their way in.
+func saving(change func(r *backend.Record)) breaking {
+	return func(_ *world, h *hooked) {
+		h.save = func(ctx context.Context, r backend.Record, next saveFunc) (backend.Position, error) {
+			change(&r)
+			return next(ctx, r)
+		}
+	}
+}
+
+// hasty takes what is being appended for damage.
+type hasty struct {
+	backend.Driver
+	w *world
+}
+
+func (d hasty) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+	return func(yield func(backend.Anomaly, error) bool) {
+		if d.w.appends.Load() > 0 && !yield(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Damage, Offset: -1, Detail: "unfinished"}, nil) {
+			return
+		}
+		d.Driver.Scan(ctx, plan)(yield)
+	}
+}
