@@ -32,11 +32,10 @@ type Log struct {
 	state   state  // as written; guarded by writing
 	arena   []byte // the values of one append; guarded by writing
 
-	last   atomic.Uint64                   // state.last, for readers
-	writes atomic.Uint64                   // how often state was set
-	count  atomic.Uint64                   // state.records, for Info
-	doubt  atomic.Pointer[map[string]head] // after an unknown outcome: where the streams stood before
-	unfit  atomic.Pointer[error]           // why nothing can be appended: the state is damaged; nil: it is not
+	last  atomic.Uint64                   // state.last, for readers
+	count atomic.Uint64                   // state.records, for Info
+	doubt atomic.Pointer[map[string]head] // after an unknown outcome: where the streams stood before
+	unfit atomic.Pointer[error]           // why nothing can be appended: the state is damaged; nil: it is not
 }
 
 // Open opens the store that an engine holds, which [Create] has made. The engine is the
@@ -86,7 +85,6 @@ func (l *Log) setState(st state) {
 	l.state = st
 	l.last.Store(uint64(st.last))
 	l.count.Store(st.records)
-	l.writes.Add(1)
 }
 
 func (l *Log) readState(s Snapshot) (state, error) {

@@ -60,8 +60,8 @@ type walk struct {
 	keys   int
 	total  int64 // looked at before it
 	size   int64
-	writes uint64 // of the log, when the walk began
-	fixing bool   // what is found is mended before the walk goes on
+	began  state // where the store stood when the walk began; zero if that can't be read
+	fixing bool  // what is found is mended before the walk goes on
 
 	streams streamWalk
 	places  placeWalk
@@ -69,7 +69,7 @@ type walk struct {
 }
 
 func (l *Log) newWalk(plan backend.ScanPlan) *walk {
-	w := &walk{l: l, plan: plan, size: l.engine.Facts().Size, writes: l.writes.Load()}
+	w := &walk{l: l, plan: plan, size: l.engine.Facts().Size}
 	w.streams.decoder.Seed = l.codec
 	w.streams.at = []byte{tableStreams}
 	w.places.at = []byte{tablePlaces}

@@ -20,11 +20,12 @@ func (w *walk) meta(s Snapshot) (done bool, err error) {
 				repair("rebuild", func(b Batch) error { return b.Set(key, w.l.store.encode()) })
 		}
 	}
-	if w.plan.Depth == backend.Quick {
-		if _, err := w.l.readState(s); err != nil {
-			if !errors.Is(err, backend.ErrCorrupt) {
-				return true, err
-			}
+	w.began, err = w.l.readState(s)
+	if err != nil {
+		if !errors.Is(err, backend.ErrCorrupt) {
+			return true, err
+		}
+		if w.plan.Depth == backend.Quick {
 			w.add(backend.BadHeader, backend.Damage, "", 0, 0, "where the store stands is missing or can't be read")
 		}
 	}

@@ -19,7 +19,7 @@ func (w *walk) named(s Snapshot) error {
 			return nil
 		}
 	}
-	w.add(backend.WrongIndex, backend.Warning, name, 0, 0, "the stream's name is missing among the names, or can't be read").
+	w.add(backend.WrongIndex, backend.Damage, name, 0, 0, "the stream's name is missing among the names, or can't be read").
 		repair("rebuild", func(b Batch) error { return w.l.putName(b, name, &h) })
 	return nil
 }

@@ -97,8 +97,8 @@ func (w *walk) badPlace(key []byte, p backend.Position, whole bool, why error) {
 	switch {
 	case w.streams.rebuilt[p] && !w.fixing:
 	case whole:
-		w.add(backend.StrayBytes, backend.Warning, "", 0, p, detail+"; there is none").
-			quarantine("quarantine", saved, func(b Batch) error { return b.Delete(key) })
+		w.add(backend.WrongIndex, backend.Damage, "", 0, p, detail+"; there is none").
+			repair("remove", func(b Batch) error { return b.Delete(key) })
 		t.dropped = p
 		return
 	default:
@@ -125,12 +125,12 @@ func (w *walk) leads(s Snapshot, p backend.Position, pl *place, whole bool) (kee
 	}
 	drop := func(b Batch) error { return b.Delete(appendPlaceKey(nil, p)) }
 	if there && h.gone(pl.kind, pl.version, p) && !w.streams.derived[name] {
-		w.add(backend.WrongIndex, backend.Warning, name, pl.version, p, "the position leads to a record that was cut away").repair("remove", drop)
+		w.add(backend.WrongIndex, backend.Damage, name, pl.version, p, "the position leads to a record that was cut away").repair("remove", drop)
 		return false, nil
 	}
 	if found && !isLost(value) {
 		if whole {
-			w.add(backend.WrongIndex, backend.Warning, name, pl.version, p, "the position leads to the record of another").repair("remove", drop)
+			w.add(backend.WrongIndex, backend.Damage, name, pl.version, p, "the position leads to the record of another").repair("remove", drop)
 			return false, nil
 		}
 		if len(value) < 8 { // reported with the stream
@@ -209,7 +209,7 @@ func (w *walk) follows(p backend.Position, pl *place, whole bool) {
 		return
 	}
 	if whole || pl.before < t.before || pl.before == t.dropped {
-		w.add(backend.WrongIndex, backend.Warning, "", 0, p, fmt.Sprintf("position %d is said to be before it, and %d is", pl.before, t.before)).repair("rebuild", link)
+		w.add(backend.WrongIndex, backend.Damage, "", 0, p, fmt.Sprintf("position %d is said to be before it, and %d is", pl.before, t.before)).repair("rebuild", link)
 		return
 	}
 	gone, before := pl.before, t.before
@@ -245,7 +245,7 @@ func (w *walk) endPlaces(st *state, stateErr error, whole bool) {
 	case st.newest != newest || st.last < reached || st.version < now.version || st.epoch < now.epoch:
 		w.add(backend.WrongHead, backend.Damage, "", 0, 0, fmt.Sprintf("the store is said to stand at position %d, the newest at %d; positions reach %d, the newest is at %d", st.last, st.newest, reached, newest)).
 			repair("rebuild", put)
-	case st.records != now.records && w.l.writes.Load() == w.writes:
+	case st.records != now.records && *st == w.began:
 		w.add(backend.WrongHead, backend.Warning, "", 0, 0, fmt.Sprintf("the store is said to hold %d records, and holds %d", st.records, now.records)).repair("rebuild", put)
 	}
 }

@@ -322,7 +322,7 @@ func (w *walk) placeOf(s Snapshot, k *streamKey, p backend.Position, kind backen
 	}
 	w.streams.rebuilt[p] = true
 	pl := place{kind, p - 1, k.version, []byte(w.streams.name)} // the walk by position looks which is before
-	w.add(backend.WrongIndex, backend.Warning, w.streams.name, k.version, p, detail).
+	w.add(backend.WrongIndex, backend.Damage, w.streams.name, k.version, p, detail).
 		repair("rebuild", func(b Batch) error { return w.l.putPlace(b, p, pl) })
 	return nil
 }
