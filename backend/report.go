@@ -88,6 +88,9 @@ type Anomaly struct {
 	Stream   string   `json:"stream,omitempty"`
 	Version  Version  `json:"version,omitempty"`
 	Position Position `json:"position,omitempty"`
+	// Mendable is true of damage that a repair mends without loss, as what is damaged follows
+	// from what is sound. A warning is mendable without saying so.
+	Mendable bool `json:"mendable,omitempty"`
 	// Detail is for people: what was seen, what was wanted. Never a payload.
 	Detail string `json:"detail"`
 }
@@ -195,7 +198,12 @@ type RecoveryAction struct {
 	Offset int64  `json:"offset"`
 	Length int64  `json:"length,omitempty"`
 	Saved  string `json:"saved,omitempty"` // where the bytes were saved, relative to the store
-	Detail string `json:"detail"`
+	// Which stream or record it is done to, as the anomaly says, where a place in a file tells
+	// less.
+	Stream   string   `json:"stream,omitempty"`
+	Version  Version  `json:"version,omitempty"`
+	Position Position `json:"position,omitempty"`
+	Detail   string   `json:"detail"`
 }
 
 // RecoveryStats is what a driver's recovery did.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -133,6 +134,23 @@ func (s *snapshot) Get(key, dst []byte) (value []byte, found bool, err error) {
 		return nil
 	})
 	return value, found, err
+}
+
+// Locate tells where a value is in the file: where it is in the memory that the file is
+// mapped to.
+func (s *snapshot) Locate(key []byte) (off, n int64, ok bool) {
+	err := s.e.guard(func() error {
+		b, err := s.bucket(key[0])
+		if err != nil {
+			return err
+		}
+		if v := b.Get(key); len(v) > 0 {
+			off = int64(uintptr(unsafe.Pointer(unsafe.SliceData(v))) - s.tx.DB().Info().Data)
+			n, ok = int64(len(v)), true
+		}
+		return nil
+	})
+	return off, n, ok && err == nil
 }
 
 func (s *snapshot) Cursor(low, high []byte) kv.Cursor {

@@ -74,6 +74,9 @@ func salvage(t *tree) (*salvaged, error) {
 	s.add(orphans)
 	streams, names := t.hit[string(buckets[tableStreams])], t.hit[string(buckets[tableNames])]
 	s.complete = s.count() && !t.hit[rootBucket] && !(streams && names) // who has no records has but a head and a name
+	for i := range s.findings {
+		s.findings[i].Mendable = s.complete && s.findings[i].Severity == backend.Damage
+	}
 	return s, nil
 }
 
@@ -220,6 +223,15 @@ func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
 	}
 	value, err = s.value(s.entries[at], dst)
 	return value, true, err
+}
+
+// Locate tells where a value is in the file.
+func (s *salvaged) Locate(key []byte) (off, n int64, ok bool) {
+	at, there := s.find(key)
+	if !there {
+		return 0, 0, false
+	}
+	return s.entries[at].at, int64(s.entries[at].n), true
 }
 
 func (s *salvaged) Cursor(low, high []byte) kv.Cursor {

@@ -82,6 +82,13 @@ type Snapshot interface {
 	Cursor(low, high []byte) Cursor
 }
 
+// Locator is a Snapshot that knows where on the medium values are, so that findings say it.
+type Locator interface {
+	// Locate returns where the value of a key is in the engine's file. ok is false if there
+	// is no such key, or its place is not known.
+	Locate(key []byte) (off, n int64, ok bool)
+}
+
 // Cursor goes through keys in bytewise order. Each move returns whether it stands on a key
 // then; if not, Err says whether there is none or there was an error.
 type Cursor interface {

@@ -60,7 +60,7 @@ func (l *Log) mend(list []finding, mode backend.RecoveryMode, q *Quarantine) (ac
 		if f.fix == nil || f.mode > mode {
 			continue
 		}
-		a := backend.RecoveryAction{Action: f.does, File: f.File, Offset: f.Offset, Length: int64(len(f.save)), Detail: f.where() + f.Detail}
+		a := backend.RecoveryAction{Action: f.does, File: f.File, Offset: -1, Length: int64(len(f.save)), Stream: f.Stream, Version: f.Version, Position: f.Position, Detail: f.where() + f.Detail}
 		if len(f.save) > 0 {
 			if a.Saved, err = q.Save(fmt.Sprintf("position-%d", f.Position), f.save); err != nil {
 				return nil, err

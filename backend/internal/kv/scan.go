@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -48,6 +49,7 @@ type finding struct {
 	does string            // what fix does, in a verb
 	mode backend.RecoveryMode
 	save []byte // bytes that fix gives up
+	key  []byte // whose value is wrong; nil: it is not a key's
 }
 
 // walk goes through the store, and finds what is wrong with it.
@@ -91,6 +93,7 @@ func (w *walk) run(ctx context.Context, report func([]finding) error) error {
 			w.found, w.bytes, w.keys = w.found[:0], 0, 0
 			err := w.l.engine.View(func(s Snapshot) (err error) {
 				done, err = step(s)
+				w.locate(s)
 				return err
 			})
 			if err == nil {
@@ -123,9 +126,29 @@ func (w *walk) add(code backend.AnomalyCode, severity backend.Severity, stream s
 	return &w.found[len(w.found)-1]
 }
 
+// locate says of what was found in a view where it is on the medium, if the engine can tell.
+func (w *walk) locate(s Snapshot) {
+	where, ok := s.(Locator)
+	for i := range w.found {
+		f := &w.found[i]
+		if !ok || f.key == nil {
+			continue
+		}
+		if off, n, found := where.Locate(f.key); found {
+			f.Offset, f.Length = off, n
+		}
+	}
+}
+
+// under says that the value of a key is what is wrong.
+func (f *finding) under(key []byte) *finding {
+	f.key = bytes.Clone(key)
+	return f
+}
+
 // repair says what loses nothing; quarantine what gives something up.
 func (f *finding) repair(does string, fix func(Batch) error) {
-	f.does, f.mode, f.fix = does, backend.Repair, fix
+	f.does, f.mode, f.fix, f.Mendable = does, backend.Repair, fix, true
 }
 
 func (f *finding) quarantine(does string, save []byte, fix func(Batch) error) {

@@ -16,7 +16,7 @@ func (w *walk) meta(s Snapshot) (done bool, err error) {
 			return true, err
 		}
 		if id, err := parseIdentity(value); !found || err != nil || id != w.l.store {
-			w.add(backend.BadHeader, backend.Warning, "", 0, 0, "one of two keys that say what store it is, is damaged or missing").
+			w.add(backend.BadHeader, backend.Warning, "", 0, 0, "one of two keys that say what store it is, is damaged or missing").under(key).
 				repair("rebuild", func(b Batch) error { return b.Set(key, w.l.store.encode()) })
 		}
 	}
@@ -26,7 +26,7 @@ func (w *walk) meta(s Snapshot) (done bool, err error) {
 			return true, err
 		}
 		if w.plan.Depth == backend.Quick {
-			w.add(backend.BadHeader, backend.Damage, "", 0, 0, "where the store stands is missing or can't be read")
+			w.add(backend.BadHeader, backend.Damage, "", 0, 0, "where the store stands is missing or can't be read").under(stateKey)
 		}
 	}
 	return true, nil
@@ -46,7 +46,7 @@ func (w *walk) cuts(s Snapshot) (done bool, err error) {
 		}
 		name := string(key[1:])
 		saved := append(bytes.Clone(key), w.value...)
-		f := w.add(backend.WrongIndex, backend.Warning, name, 0, 0, "the note of a cut can't be read")
+		f := w.add(backend.WrongIndex, backend.Warning, name, 0, 0, "the note of a cut can't be read").under(key)
 		h, found, err := w.l.readHead(s, name, new(buffers))
 		switch {
 		case err == nil && found:
@@ -80,7 +80,7 @@ func (w *walk) newest(s Snapshot) (done bool, err error) {
 		}
 		pl, err := parsePlace(w.l.sums, c.Key(), w.value, p)
 		if err != nil {
-			w.add(backend.BadChecksum, backend.Damage, "", 0, p, fmt.Sprintf("which record is there can't be read: %v", err))
+			w.add(backend.BadChecksum, backend.Damage, "", 0, p, fmt.Sprintf("which record is there can't be read: %v", err)).under(c.Key())
 			return true, nil
 		}
 		if err := w.sample(s, p, &pl); err != nil {
@@ -118,7 +118,7 @@ func (w *walk) sample(s Snapshot, p backend.Position, pl *place) error {
 		if err != nil && !errors.Is(err, backend.ErrCorrupt) {
 			return err
 		}
-		w.add(backend.WrongHead, backend.Damage, name, 0, 0, "where the stream stands is missing or can't be read")
+		w.add(backend.WrongHead, backend.Damage, name, 0, 0, "where the stream stands is missing or can't be read").under(appendHeadKey(nil, name))
 		return nil
 	}
 	if h.gone(pl.kind, pl.version, p) {
@@ -140,7 +140,7 @@ func (w *walk) sample(s Snapshot, p backend.Position, pl *place) error {
 			if errors.As(err, &ce) {
 				detail = ce.Detail
 			}
-			w.add(backend.BadChecksum, backend.Damage, name, pl.version, p, detail)
+			w.add(backend.BadChecksum, backend.Damage, name, pl.version, p, detail).under(w.key)
 		}
 	}
 	return nil

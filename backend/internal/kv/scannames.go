@@ -19,7 +19,7 @@ func (w *walk) named(s Snapshot) error {
 			return nil
 		}
 	}
-	w.add(backend.WrongIndex, backend.Damage, name, 0, 0, "the stream's name is missing among the names, or can't be read").
+	w.add(backend.WrongIndex, backend.Damage, name, 0, 0, "the stream's name is missing among the names, or can't be read").under(key).
 		repair("rebuild", func(b Batch) error { return w.l.putName(b, name, &h) })
 	return nil
 }
@@ -76,8 +76,8 @@ func (w *walk) nameOf(s Snapshot, key []byte) error {
 		now = head{Head: backend.Head{Version: max(w.l.state.version, w.streams.version), Epoch: max(w.l.state.epoch, w.streams.highest)}}
 		now.Floor = now.Version + 1
 	}
-	f := w.add(backend.WrongHead, backend.Damage, name, 0, 0, "there is such a stream, and nothing of it is there")
+	f := w.add(backend.WrongHead, backend.Damage, name, 0, 0, "there is such a stream, and nothing of it is there").under(key)
 	f.repair("rebuild", func(b Batch) error { return w.l.putHead(b, name, &now) })
-	f.mode = mode
+	f.mode, f.Mendable = mode, mode == backend.Repair
 	return nil
 }

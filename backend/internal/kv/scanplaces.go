@@ -97,12 +97,12 @@ func (w *walk) badPlace(key []byte, p backend.Position, whole bool, why error) {
 	switch {
 	case w.streams.rebuilt[p] && !w.fixing:
 	case whole:
-		w.add(backend.WrongIndex, backend.Damage, "", 0, p, detail+"; there is none").
+		w.add(backend.WrongIndex, backend.Damage, "", 0, p, detail+"; there is none").under(key).
 			repair("remove", func(b Batch) error { return b.Delete(key) })
 		t.dropped = p
 		return
 	default:
-		w.add(backend.BadChecksum, backend.Damage, "", 0, p, detail).
+		w.add(backend.BadChecksum, backend.Damage, "", 0, p, detail).under(key).
 			quarantine("quarantine", saved, func(b Batch) error { return w.l.putPlace(b, p, place{before: before}) })
 	}
 	t.before = p
@@ -231,7 +231,7 @@ func (w *walk) endPlaces(st *state, stateErr error, whole bool) {
 	}
 	switch {
 	case stateErr != nil:
-		w.add(backend.BadHeader, backend.Damage, "", 0, 0, "where the store stands is missing or can't be read").repair("rebuild", put)
+		w.add(backend.BadHeader, backend.Damage, "", 0, 0, "where the store stands is missing or can't be read").under(stateKey).repair("rebuild", put)
 	case st.newest > newest && !whole && st.newest != t.dropped:
 		gone, before := st.newest, newest
 		now.newest = gone
@@ -243,9 +243,9 @@ func (w *walk) endPlaces(st *state, stateErr error, whole bool) {
 				return put(b)
 			})
 	case st.newest != newest || st.last < reached || st.version < now.version || st.epoch < now.epoch:
-		w.add(backend.WrongHead, backend.Damage, "", 0, 0, fmt.Sprintf("the store is said to stand at position %d, the newest at %d; positions reach %d, the newest is at %d", st.last, st.newest, reached, newest)).
+		w.add(backend.WrongHead, backend.Damage, "", 0, 0, fmt.Sprintf("the store is said to stand at position %d, the newest at %d; positions reach %d, the newest is at %d", st.last, st.newest, reached, newest)).under(stateKey).
 			repair("rebuild", put)
 	case st.records != now.records && *st == w.began:
-		w.add(backend.WrongHead, backend.Warning, "", 0, 0, fmt.Sprintf("the store is said to hold %d records, and holds %d", st.records, now.records)).repair("rebuild", put)
+		w.add(backend.WrongHead, backend.Warning, "", 0, 0, fmt.Sprintf("the store is said to hold %d records, and holds %d", st.records, now.records)).under(stateKey).repair("rebuild", put)
 	}
 }

@@ -91,7 +91,7 @@ func (w *walk) someStreams(s Snapshot) (done bool, err error) {
 func (w *walk) strayKey(key []byte, detail string) {
 	key, saved := bytes.Clone(key), append(bytes.Clone(key), w.value...)
 	w.streams.lost = true
-	w.add(backend.StrayBytes, backend.Damage, "", 0, 0, fmt.Sprintf("%s: %d bytes, beginning with %.24x", detail, len(key), key)).
+	w.add(backend.StrayBytes, backend.Damage, "", 0, 0, fmt.Sprintf("%s: %d bytes, beginning with %.24x", detail, len(key), key)).under(key).
 		quarantine("quarantine", saved, func(b Batch) error { return b.Delete(key) })
 }
 
@@ -178,7 +178,7 @@ func (w *walk) misplaced(s Snapshot, key []byte, k *streamKey) (bool, error) {
 		return false, err
 	}
 	t.lost = true
-	w.add(backend.WrongStore, backend.Damage, t.name, k.version, p, fmt.Sprintf("the record of stream %q version %d stands here", r.Stream, r.Version)).
+	w.add(backend.WrongStore, backend.Damage, t.name, k.version, p, fmt.Sprintf("the record of stream %q version %d stands here", r.Stream, r.Version)).under(here).
 		quarantine("move", bytes.Clone(w.value), func(b Batch) error {
 			if err := b.Delete(here); err != nil || home == nil {
 				return err
@@ -229,7 +229,7 @@ func (w *walk) below(key []byte, k *streamKey) {
 		return
 	}
 	name, h := t.name, t.head
-	w.add(backend.StrayBytes, backend.Warning, name, k.version, k.position, "a record below what was cut away; the next compaction after a recovery deletes it").
+	w.add(backend.StrayBytes, backend.Warning, name, k.version, k.position, "a record below what was cut away; the next compaction after a recovery deletes it").under(key).
 		repair("note", func(b Batch) error { return w.l.putCut(b, name, &h) })
 }
 
@@ -360,7 +360,7 @@ func (w *walk) damaged(s Snapshot, key []byte, k *streamKey, p backend.Position,
 	if detail = why.Error(); errors.As(why, &ce) {
 		detail = ce.Detail
 	}
-	f := w.add(code, backend.Damage, t.name, k.version, position, detail)
+	f := w.add(code, backend.Damage, t.name, k.version, position, detail).under(name)
 	f.Length = int64(len(saved))
 	var home func(Batch) error
 	if code == backend.WrongStore {
@@ -519,9 +519,9 @@ func (w *walk) fixHead(code backend.AnomalyCode, severity backend.Severity, deta
 	now.snapshots, now.newest, now.newestAt = t.count, t.newest, t.newestAt
 	t.head = now
 	name, saved := t.name, bytes.Clone(t.value)
-	f := w.add(code, severity, name, 0, 0, detail)
+	f := w.add(code, severity, name, 0, 0, detail).under(appendHeadKey(nil, name))
 	f.repair("rebuild", func(b Batch) error { return w.l.putHead(b, name, &now) })
-	if f.mode = mode; mode == backend.Quarantine && len(saved) > 0 {
+	if f.mode, f.Mendable = mode, mode == backend.Repair; mode == backend.Quarantine && len(saved) > 0 {
 		f.save = saved
 	}
 }
