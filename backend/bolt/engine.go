@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
@@ -21,8 +22,8 @@ import (
 type engine struct {
 	dir  string
 	opts Options
-	lock *os.File // held by who writes; nil: read-only
-	file *os.File // store.db, for reading by itself
+	lock disk.Lock // held by who writes; nil: read-only
+	file *os.File  // store.db, for reading by itself
 	db   *bbolt.DB
 
 	dbFile   *os.File    // bbolt's own
@@ -270,13 +271,15 @@ func (e *engine) Close() error {
 		e.db = nil
 	}
 	if clean && err == nil {
-		err = e.lock.Truncate(0)
+		err = e.lock.Clear()
 	}
-	for _, f := range []**os.File{&e.file, &e.lock} {
-		if *f != nil {
-			err = errors.Join(err, (*f).Close())
-			*f = nil
-		}
+	if e.file != nil {
+		err = errors.Join(err, e.file.Close())
+		e.file = nil
+	}
+	if e.lock != nil {
+		err = errors.Join(err, e.lock.Close())
+		e.lock = nil
 	}
 	if err != nil {
 		return dbError("close", err)

@@ -10,6 +10,7 @@ import (
 	bberrors "go.etcd.io/bbolt/errors"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
@@ -25,7 +26,13 @@ func openError(dir string, err error) error {
 			return err
 		}
 	}
+	var held *disk.HeldError
+	var odd *disk.OddFileError
 	switch {
+	case errors.As(err, &held):
+		return fmt.Errorf("%w: the store is %v", backend.ErrLocked, held)
+	case errors.As(err, &odd):
+		return fmt.Errorf("%w: not a papyra store: %w", backend.ErrFormat, err)
 	case noSpace(err):
 		return fmt.Errorf("%w: open the store: %w", backend.ErrNoSpace, err)
 	case errors.Is(err, bberrors.ErrTimeout):

@@ -6,12 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
@@ -69,14 +69,14 @@ func openEngine(dir string, o Options) (e *engine, err error) {
 
 // start opens the file.
 func (e *engine) start() (err error) {
-	if e.file, err = openFile(filepath.Join(e.dir, fileName), os.O_RDONLY); err != nil {
+	if e.file, err = disk.OpenFile(filepath.Join(e.dir, fileName), os.O_RDONLY); err != nil {
 		return err
 	}
 	if e.unclean {
-		forget(e.file)
+		disk.Forget(e.file)
 	}
 	if e.opts.ReadOnly {
-		free, err := flock(e.file, false)
+		free, err := disk.Share(e.file)
 		if err == nil && !free {
 			err = fmt.Errorf("%w: a handle that writes has the store open%s", backend.ErrLocked, holderOf(e.dir))
 		}
@@ -115,25 +115,9 @@ func (e *engine) settings() *bbolt.Options {
 }
 
 func (e *engine) openDBFile(name string, flag int, _ os.FileMode) (f *os.File, err error) {
-	f, err = openFile(name, flag)
+	f, err = disk.OpenFile(name, flag)
 	e.dbFile = f
 	return f, err
-}
-
-// openFile opens a regular file that is no link.
-func openFile(name string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(name, flag|noFollow, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: %s is not a regular file", backend.ErrFormat, filepath.Base(name))
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
 }
 
 // look reports whether the directory is one to create a store in, or an error if it holds
@@ -169,42 +153,19 @@ func look(dir string, readOnly bool) (fresh bool, err error) {
 	return true, nil
 }
 
-// takeLock makes the directory, if there is none, and takes the lock of who writes.
+// takeLock makes the directory, if there is none, and takes the lock of who writes. Where
+// the operating system has no such lock, bbolt's own has to do.
 func (e *engine) takeLock() error {
-	if err := os.Mkdir(e.dir, 0o700); err == nil {
-		if err := syncDir(filepath.Dir(e.dir)); err != nil {
-			return err
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	f, err := openFile(filepath.Join(e.dir, lockName), os.O_RDWR|os.O_CREATE)
+	dir, err := disk.OpenDir(e.dir, true)
 	if err != nil {
 		return err
 	}
-	free, err := flock(f, true)
-	if err == nil && !free {
-		err = fmt.Errorf("%w: the store is held%s", backend.ErrLocked, holderOf(e.dir))
+	lock, err := dir.Lock(lockName, disk.Holder())
+	if err = errors.Join(err, dir.Close()); err == nil {
+		e.lock = lock
+		e.unclean = lock.Left() != "" // who closes it well clears it
 	}
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
-	e.lock = f
-	if info, err := f.Stat(); err != nil {
-		return err
-	} else {
-		e.unclean = info.Size() > 0 // who closes it empties it
-	}
-	host, _ := os.Hostname()
-	text := fmt.Sprintf("process %d on host %q since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	if _, err := f.WriteAt([]byte(text), 0); err != nil { // on a full disk nobody is named
-		return ignoreNoSpace(err)
-	}
-	return f.Truncate(int64(len(text)))
-}
-
-func ignoreNoSpace(err error) error {
-	if noSpace(err) {
+	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}
 	return err
@@ -212,18 +173,10 @@ func ignoreNoSpace(err error) error {
 
 // holderOf says who holds a store, as far as its LOCK tells.
 func holderOf(dir string) string {
-	f, err := openFile(filepath.Join(dir, lockName), os.O_RDONLY)
-	if err != nil {
-		return ""
+	if holder := disk.HolderOf(filepath.Join(dir, lockName)); holder != "" {
+		return " by " + holder
 	}
-	defer f.Close()
-	b := make([]byte, 256)
-	n, _ := f.ReadAt(b, 0)
-	line, _, _ := strings.Cut(string(b[:n]), "\n")
-	if line == "" {
-		return ""
-	}
-	return fmt.Sprintf(" by %q", line)
+	return ""
 }
 
 // create makes an empty store. It gets its name when it is whole and durable: without it,
@@ -236,7 +189,7 @@ func create(dir string, o Options) error {
 	if err := os.Rename(filepath.Join(dir, tmpName), filepath.Join(dir, fileName)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return disk.SyncPath(dir)
 }
 
 // makeFile makes a whole and durable file of bbolt under tmpName.
@@ -261,19 +214,11 @@ func makeFile(dir string, pageBytes int, fill func(*engine) error) error {
 			return nil
 		})
 		if err == nil {
-			e.file, err = openFile(name, os.O_RDONLY)
+			e.file, err = disk.OpenFile(name, os.O_RDONLY)
 		}
 		if err == nil {
 			err = errors.Join(fill(e), e.db.Sync(), e.file.Close())
 		}
 		return errors.Join(err, e.db.Close())
 	})
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
@@ -81,7 +82,7 @@ func (e *engine) rebuild(ctx context.Context) error {
 	if err := os.Rename(filepath.Join(e.dir, tmpName), filepath.Join(e.dir, fileName)); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(e.dir), e.file.Close()); err != nil {
+	if err := errors.Join(disk.SyncPath(e.dir), e.file.Close()); err != nil {
 		return err
 	}
 	e.file, e.damage = nil, nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // BenchmarkProbe is what the disk allows: 4 KiB written over written blocks, and synced.

@@ -16,7 +16,7 @@ import (
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
 	"github.com/papyra-go/papyra/backend/file/filetest"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 	"github.com/papyra-go/papyra/conformance"
 )
 

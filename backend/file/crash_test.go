@@ -8,7 +8,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // sweepShape is one crash at a place in a log.

@@ -36,7 +36,7 @@
 //	recover.go quarantine.go       what is done about damage
 //
 // file.go has the options, errors.go what becomes of the operating system's errors.
-// Package internal/sorted is the table in spans and heads, internal/disk the seam to the
-// operating system, internal/faultfs a disk in memory that crashes and fails, and
+// Package internal/sorted is the table in spans and heads, backend/internal/disk the seam to the
+// operating system, backend/internal/faultfs a disk in memory that crashes and fails, and
 // internal/attack tests that use the machine's own.
 package file

@@ -7,7 +7,7 @@ import (
 	"syscall"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // noSpace reports whether err says that the disk, the quota or the largest file is full.

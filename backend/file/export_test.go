@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // OpenOn opens a store on a disk in memory, for the tests outside of the package.

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // failing makes one call of a kind, on files whose names hold a word, fail with an error.

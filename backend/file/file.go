@@ -8,7 +8,7 @@ import (
 	"strconv"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // Bounds of [Options.SegmentBytes].

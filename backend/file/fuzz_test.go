@@ -15,8 +15,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
 	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // What decodes bytes of a disk is given any bytes. It must neither panic nor hang nor take

@@ -14,7 +14,7 @@ import (
 	"strings"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // manifest is the only list of what exists. It is replaced by rename, never changed,

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // mark is the idle watermark: proof, in a file of its own, that the log was durable up

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // When marks are written: so long after the last group if none follows, and so often

@@ -8,12 +8,11 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
 	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // openStore opens what is in a directory:
@@ -49,7 +48,7 @@ func (s *store) begin(ctx context.Context) error {
 		return err
 	}
 	if !s.opts.ReadOnly {
-		if s.lock, err = s.dir.Lock(lockName, holder()); err != nil {
+		if s.lock, err = s.dir.Lock(lockName, disk.Holder()); err != nil {
 			return lockError(err)
 		}
 		if fresh, err = s.look(); err != nil { // what was seen before the lock may have changed
@@ -126,12 +125,6 @@ const (
 func (s *store) superseded() bool {
 	m, _, err := readManifest(s.dir)
 	return err == nil && m.generation != s.listed.Load().generation
-}
-
-// holder is what the lock says of this process.
-func holder() string {
-	host, _ := os.Hostname()
-	return fmt.Sprintf("process %d on host %q since %s", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 }
 
 // look reports whether the directory is one to create a store in, or an error if it

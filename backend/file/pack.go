@@ -12,8 +12,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
 	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // Packing makes one span out of segments or spans that follow one another. It is the one

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // model is what a store should hold: the lines of its records.

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // Each sync of the directory in a packing and in a compaction fails, and loses the names

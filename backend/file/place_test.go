@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // hash is everything that can be seen of a directory.

@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 func TestDeletingTheLockFileLetsNoSecondWriterIn(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // quarantine plans to give up what can't be read. Its bytes are saved first.

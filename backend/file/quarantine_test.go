@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // What is damaged is put aside; everything else is there afterwards, what is lost is told,

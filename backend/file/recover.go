@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // newUUID returns a random UUID, of version 4.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // ignoring opens a store whatever is wrong with it, and packs nothing that it is not asked to.

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // truth is what a healthy store answers.

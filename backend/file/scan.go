@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // Scan checks the store: its directory, manifest, marks and segment headers as they are

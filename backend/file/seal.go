@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
 	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // sealer packs segments that are full, beside appends, in a goroutine that Close waits

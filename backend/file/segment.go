@@ -4,7 +4,7 @@ import (
 	"io"
 	"sync"
 
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // segment is one file of the log.

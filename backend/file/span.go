@@ -13,8 +13,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
 	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // A span is what segments are packed into: the same records, gathered by stream. It is

@@ -11,8 +11,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // openInside opens a store in memory, and returns what is behind the backend too.

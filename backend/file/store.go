@@ -9,8 +9,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/codec"
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
 	"github.com/papyra-go/papyra/backend/file/internal/sorted"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // store is one open store: a backend.LogDriver.

@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // checkCrash opens what a crash has left and judges it; then it appends, crashes again,

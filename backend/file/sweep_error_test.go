@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // sweepRow is one kind of failure.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
-	"github.com/papyra-go/papyra/backend/file/internal/faultfs"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
 
 // sweepOptions makes small segments, so that a small store has many files.

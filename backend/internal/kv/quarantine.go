@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // Quarantine is where damaged bytes go before they are given up: a folder of the store, or
@@ -70,7 +71,7 @@ func (q *Quarantine) write(name string, fill func(*os.File) error) error {
 	if err := os.Mkdir(q.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	} else if err == nil {
-		if err := syncDir(filepath.Dir(q.dir)); err != nil {
+		if err := disk.SyncPath(filepath.Dir(q.dir)); err != nil {
 			return err
 		}
 	}
@@ -96,13 +97,5 @@ func (q *Quarantine) write(name string, fill func(*os.File) error) error {
 	if err := root.Rename(tmp, name); err != nil {
 		return err
 	}
-	return syncDir(q.dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.SyncPath(q.dir)
 }

@@ -142,11 +142,11 @@ var table = []mutant{
 		old: "case len(rests) > 1 || odd || !w.mayBeTorn(at, rests[0]):", new: "case false:",
 		pkg: inAttack, test: "TestBytesInTwoPlacesAboveTheEndAreDamage"},
 
-	// backend/file/internal/disk and errors.go: what only a real system shows
-	{name: "the operating system is not asked to sync", promise: "P1", file: "backend/file/internal/disk/sync_linux.go",
+	// backend/internal/disk and errors.go: what only a real system shows
+	{name: "the operating system is not asked to sync", promise: "P1", file: "backend/internal/disk/sync_linux.go",
 		old: "err := syscall.Fdatasync(int(f.fd))", new: "err := error(nil)",
 		pkg: inAttack, test: "TestAPowerCutLosesNothingAcknowledged", root: true},
-	{name: "another process's lock is not minded", promise: "P9", file: "backend/file/internal/disk/unix.go",
+	{name: "another process's lock is not minded", promise: "P9", file: "backend/internal/disk/unix.go",
 		old: "case errors.Is(err, syscall.EWOULDBLOCK):\n\t\t\treturn false, nil", new: "case errors.Is(err, syscall.EWOULDBLOCK):\n\t\t\treturn true, nil",
 		pkg: inAttack, test: "TestOneProcessWritesAndOthersRead"},
 	{name: "the largest file is no full disk", promise: "P8", file: "backend/file/errors.go",

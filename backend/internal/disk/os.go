@@ -3,13 +3,13 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // OpenDir opens the directory at path. With create it makes it first if need be,
@@ -18,7 +18,7 @@ func OpenDir(path string, create bool) (FS, error) {
 	if create {
 		err := os.Mkdir(path, 0o700)
 		if err == nil {
-			err = syncPath(filepath.Dir(filepath.Clean(path)))
+			err = SyncPath(filepath.Dir(filepath.Clean(path)))
 		}
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
@@ -38,7 +38,8 @@ func OpenDir(path string, create bool) (FS, error) {
 	return &dir{root, self}, nil
 }
 
-func syncPath(path string) error {
+// SyncPath makes what was created, renamed and removed in the directory at path durable.
+func SyncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -84,6 +85,17 @@ func (d *dir) open(name string, flag int) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// OpenFile opens the file at path as [FS.Open] does, for those who need the operating
+// system's.
+func OpenFile(path string, flag int) (*os.File, error) {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return (&dir{root: root}).open(filepath.Base(path), flag)
 }
 
 // openFolder opens the directory itself, or one in it.
@@ -177,7 +189,7 @@ func (f *file) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f *file) Forget() { forget(f) }
+func (f *file) Forget() { Forget(f.File) }
 
 func (f *file) Datasync() error { return f.named(datasync(f)) }
 
@@ -186,13 +198,20 @@ func (f *file) Datasync() error { return f.named(datasync(f)) }
 type lock struct {
 	dir, file *os.File // file is nil until it is locked
 	key       inode    // the directory's
+	left      string
 }
+
+// Left is what the file said.
+func (l *lock) Left() string { return l.left }
+
+// Clear empties the file.
+func (l *lock) Clear() error { return l.file.Truncate(0) }
 
 // Lock takes an flock on the directory, and then on the file. The first is the one that
 // counts, as a file can be removed and made anew; the second is for those who look at
 // the file alone. The locks go with the open files, so that two holders in one process
 // exclude each other too; the registry is for file systems where they do not.
-func (d *dir) Lock(name, holder string) (io.Closer, error) {
+func (d *dir) Lock(name, holder string) (Lock, error) {
 	f, err := d.openFolder(".")
 	if err != nil {
 		return nil, err
@@ -209,7 +228,7 @@ func (d *dir) Lock(name, holder string) (io.Closer, error) {
 		return nil, errors.Join(&HeldError{holder + " (this process)"}, f.Close())
 	}
 	l := &lock{dir: f, key: key}
-	free, err := flock(f)
+	free, err := flock(f, true)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("the directory: %w", err)
@@ -238,7 +257,7 @@ func (l *lock) lockFile(d *dir, name, holder string) error {
 		if err != nil {
 			return err
 		}
-		free, err := flock(f)
+		free, err := flock(f, true)
 		if err != nil || !free {
 			if err == nil {
 				err = &HeldError{readHolder(f)}
@@ -247,6 +266,7 @@ func (l *lock) lockFile(d *dir, name, holder string) error {
 		}
 		same, err := d.refers(name, f)
 		if err == nil && same {
+			l.left = readHolder(f)
 			err = write(f, holder)
 		}
 		if err == nil && same {
@@ -259,6 +279,26 @@ func (l *lock) lockFile(d *dir, name, holder string) error {
 	}
 	return &HeldError{fmt.Sprintf("somebody who keeps replacing the file %s", name)}
 }
+
+// Holder is what a lock says of this process.
+func Holder() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("process %d on host %q since %s", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+}
+
+// HolderOf is what a lock's file says; nothing if it can't be read.
+func HolderOf(path string) string {
+	f, err := OpenFile(path, os.O_RDONLY)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	return readHolder(f)
+}
+
+// Share takes a lock that many may share on an open file, without waiting; free is false if
+// somebody has the file for itself. It ends when the file is closed.
+func Share(f *os.File) (free bool, err error) { return flock(f, false) }
 
 // refers reports whether a name still stands for an open file. It is an error if other
 // names do, too.

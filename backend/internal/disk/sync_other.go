@@ -2,8 +2,10 @@
 
 package disk
 
+import "os"
+
 // datasync is Sync; on darwin that is F_FULLFSYNC.
 func datasync(f *file) error { return f.Sync() }
 
-// forget does nothing: there is no such advice.
-func forget(*file) {}
+// Forget does nothing: there is no such advice.
+func Forget(*os.File) {}

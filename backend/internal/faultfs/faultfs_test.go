@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 const rw = os.O_RDWR | os.O_CREATE

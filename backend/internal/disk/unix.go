@@ -12,10 +12,14 @@ import (
 // nonblock keeps opening a pipe or a device from waiting.
 const nonblock = syscall.O_NONBLOCK
 
-// flock takes an exclusive lock without waiting; free is false if another has it.
-func flock(f *os.File) (free bool, err error) {
+// flock takes a lock without waiting; free is false if another is in the way.
+func flock(f *os.File, exclusive bool) (free bool, err error) {
+	how := syscall.LOCK_SH
+	if exclusive {
+		how = syscall.LOCK_EX
+	}
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return true, nil

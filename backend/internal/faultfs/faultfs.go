@@ -17,7 +17,7 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/papyra-go/papyra/backend/file/internal/disk"
+	"github.com/papyra-go/papyra/backend/internal/disk"
 )
 
 // Kind is a kind of call, or of event.
@@ -288,7 +288,7 @@ func (f *FS) Mode() (fs.FileMode, error) { return fs.ModeDir | 0o700, nil }
 
 // Lock takes the one lock of the directory, among all that use this FS, whatever becomes
 // of the file.
-func (f *FS) Lock(name, holder string) (io.Closer, error) {
+func (f *FS) Lock(name, holder string) (disk.Lock, error) {
 	if err := f.call(Op{Kind: Lock, Name: name}); err != nil {
 		return nil, pathError("lock", name, err)
 	}
@@ -302,11 +302,24 @@ func (f *FS) Lock(name, holder string) (io.Closer, error) {
 	} else if n == nil {
 		f.do(&Event{Kind: Create, Name: name}, f.node())
 	}
+	left := f.holder
 	f.locked, f.holder = true, holder
-	return &unlocker{f}, nil
+	return &unlocker{f, left}, nil
 }
 
-type unlocker struct{ f *FS }
+type unlocker struct {
+	f    *FS
+	left string
+}
+
+func (u *unlocker) Left() string { return u.left }
+
+func (u *unlocker) Clear() error {
+	u.f.mu.Lock()
+	defer u.f.mu.Unlock()
+	u.f.holder = ""
+	return nil
+}
 
 func (u *unlocker) Close() error {
 	u.f.mu.Lock()

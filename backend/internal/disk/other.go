@@ -9,7 +9,7 @@ import (
 
 // Without a lock that ends with its process a store can't be opened for writing;
 // reading works.
-func flock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
+func flock(*os.File, bool) (bool, error) { return false, errors.ErrUnsupported }
 
 func funlock(*os.File) error { return errors.ErrUnsupported }
 

@@ -24,10 +24,9 @@ func datasync(f *file) error {
 	}
 }
 
-// forget asks the kernel to drop the file's clean pages. Those that a failed sync could not
+// Forget asks the kernel to drop a file's clean pages, as [File] says. Those that a failed sync could not
 // write are among them: ext4 takes them for clean, shows them, and does not convert the
 // extents below them when they are written again (measured on Linux 6.18).
-func forget(f *file) {
-	defer runtime.KeepAlive(f)
-	_ = unix.Fadvise(int(f.fd), 0, 0, unix.FADV_DONTNEED) // advice: nothing depends on it but a disk that fails
+func Forget(f *os.File) {
+	_ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) // advice: nothing depends on it but a disk that fails
 }

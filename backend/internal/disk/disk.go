@@ -1,6 +1,7 @@
-// Package disk is the seam between the file engine and the operating system: the
-// dozen calls that the engine makes, all of them inside one directory. Package
-// faultfs implements it in memory, with faults and crashes.
+// Package disk is the seam between an engine and the operating system: the dozen calls
+// that an engine makes, all of them inside one directory. Package faultfs implements it in
+// memory, with faults and crashes. Engines whose libraries open files by themselves take from
+// here the lock of the directory, and [OpenFile].
 package disk
 
 import (
@@ -28,10 +29,20 @@ type FS interface {
 	// writes holder to. If somebody has either: a *HeldError. The directory's can't be
 	// taken away by removing a file. If the name is not that of a regular file with one
 	// link: an *OddFileError, and nothing is changed.
-	Lock(name, holder string) (io.Closer, error)
+	Lock(name, holder string) (Lock, error)
 	// Mode is the directory's own mode.
 	Mode() (fs.FileMode, error)
 	Close() error
+}
+
+// Lock is a lock that is held, until Close.
+type Lock interface {
+	io.Closer
+	// Left is what the file said when the lock was taken: who held it last, if that one has
+	// not cleared it.
+	Left() string
+	// Clear makes the file say nothing: whoever holds the lock is about to go in good order.
+	Clear() error
 }
 
 // Entry is a file as ReadDir lists it.

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package bolt
-
-import "os"
-
-func forget(*os.File) {}
