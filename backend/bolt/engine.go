@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
-	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -30,6 +29,7 @@ type engine struct {
 	packing  bool        // keys are written in order: pages are filled
 	stuck    atomic.Bool // a panic has left bbolt with a lock held
 	pageSize int64       // of the file; bbolt's own answer races with commits
+	wrote    bool        // by this handle; guarded by the rule that writes come one at a time
 	unclean  bool        // whoever held the store before has not closed it, or not well
 	damage   *salvaged   // what can be read of a damaged file; nil: it is sound
 	poison   atomic.Pointer[error]
@@ -135,23 +135,6 @@ func (s *snapshot) Get(key, dst []byte) (value []byte, found bool, err error) {
 		return nil
 	})
 	return value, found, err
-}
-
-// Locate tells where a value is in the file: where it is in the memory that the file is
-// mapped to.
-func (s *snapshot) Locate(key []byte) (off, n int64, ok bool) {
-	err := s.e.guard(func() error {
-		b, err := s.bucket(key[0])
-		if err != nil {
-			return err
-		}
-		if v := b.Get(key); len(v) > 0 {
-			off = int64(uintptr(unsafe.Pointer(unsafe.SliceData(v))) - s.tx.DB().Info().Data)
-			n, ok = int64(len(v)), true
-		}
-		return nil
-	})
-	return off, n, ok && err == nil
 }
 
 func (s *snapshot) Cursor(low, high []byte) kv.Cursor {
@@ -261,7 +244,7 @@ func (e *engine) Facts() kv.Facts {
 // left alone then, with the memory that it has mapped. An empty LOCK says that all was well.
 func (e *engine) Close() error {
 	var err error
-	clean := e.db != nil && e.lock != nil && e.poison.Load() == nil
+	clean := e.db != nil && e.poison.Load() == nil
 	if e.db != nil {
 		if e.stuck.Load() {
 			err = e.dbFile.Close() // which gives its lock back
@@ -270,8 +253,13 @@ func (e *engine) Close() error {
 		}
 		e.db = nil
 	}
-	if clean && err == nil {
-		err = e.lock.Clear()
+	if clean = clean && err == nil; e.lock != nil {
+		switch {
+		case !e.wrote: // nothing has changed, and LOCK has not
+			err = errors.Join(err, e.lock.Say(e.lock.Left()))
+		case clean:
+			err = e.lock.Say("")
+		}
 	}
 	if e.file != nil {
 		err = errors.Join(err, e.file.Close())

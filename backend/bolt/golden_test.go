@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/papyra-go/papyra/backend"
 )
 
@@ -90,19 +88,7 @@ func TestTheGoldenStoreOfFormat1IsReadForEver(t *testing.T) {
 func TestANewerFormatIsRefusedAndLeftUntouched(t *testing.T) {
 	for what, change := range map[string]func(*testing.T, string){
 		"a newer identity": func(t *testing.T, name string) {
-			db, err := bbolt.Open(name, 0o600, &bbolt.Options{Timeout: time.Second, NoFreelistSync: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bbolt.Tx) error {
-				id := append([]byte("papyrakv\x00\x00\x00\x02"), "what a newer version says of itself"...)
-				id = seal(id)
-				if err := tx.Bucket([]byte("meta")).SetSequence(uint64(tx.ID())); err != nil {
-					return err
-				}
-				return errors.Join(tx.Bucket([]byte("meta")).Put([]byte("\x00i"), id), tx.Bucket([]byte("names")).Put([]byte("s"), id))
-			})
-			if err := errors.Join(err, db.Close()); err != nil {
+			if err := MakeNewer(name); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -60,6 +60,7 @@ func openEngine(dir string, o Options) (e *engine, err error) {
 		}
 	}
 	if fresh {
+		e.wrote = true
 		if err := create(dir, o); err != nil {
 			return e, err
 		}

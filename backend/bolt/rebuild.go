@@ -37,6 +37,7 @@ func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Q
 	if plan.DryRun {
 		return actions, true, nil
 	}
+	e.wrote = true
 	if err := e.rebuild(ctx); err != nil {
 		return nil, false, openError(e.dir, err)
 	}

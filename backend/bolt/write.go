@@ -52,6 +52,7 @@ func (e *engine) Write(f func(kv.Batch) error) error {
 	if err := e.sign(tx, id); err != nil {
 		return err
 	}
+	e.wrote = true
 	if e.guardStuck(tx.Commit, &err) {
 		e.stuck.Store(true)
 	}

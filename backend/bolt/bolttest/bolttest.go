@@ -16,9 +16,18 @@ func Harness() conformance.Harness { return HarnessWith(bolt.Options{}) }
 // HarnessWith makes bolt stores with other options of the engine; those that every
 // backend has are the suite's.
 func HarnessWith(o bolt.Options) conformance.Harness {
-	return conformance.Dir("bolt", func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error) {
+	return conformance.Dir("bolt", opener(o))
+}
+
+// Store is one of the harness's stores, in a directory, for harnesses that add seams.
+func Store(dir string, o bolt.Options) conformance.DirectoryStore {
+	return conformance.DirStore(dir, opener(o))
+}
+
+func opener(o bolt.Options) func(context.Context, string, *backend.Options) (*backend.Backend, error) {
+	return func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error) {
 		own := o
 		own.Options = *opts
 		return bolt.Open(ctx, dir, &own)
-	})
+	}
 }

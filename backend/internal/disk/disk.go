@@ -38,11 +38,11 @@ type FS interface {
 // Lock is a lock that is held, until Close.
 type Lock interface {
 	io.Closer
-	// Left is what the file said when the lock was taken: who held it last, if that one has
-	// not cleared it.
+	// Left is what the file said when the lock was taken: who held it last, unless that one
+	// made it say something else.
 	Left() string
-	// Clear makes the file say nothing: whoever holds the lock is about to go in good order.
-	Clear() error
+	// Say makes the file say something else than who holds the lock.
+	Say(line string) error
 }
 
 // Entry is a file as ReadDir lists it.

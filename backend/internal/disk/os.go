@@ -204,8 +204,8 @@ type lock struct {
 // Left is what the file said.
 func (l *lock) Left() string { return l.left }
 
-// Clear empties the file.
-func (l *lock) Clear() error { return l.file.Truncate(0) }
+// Say writes to the file.
+func (l *lock) Say(line string) error { return write(l.file, line) }
 
 // Lock takes an flock on the directory, and then on the file. The first is the one that
 // counts, as a file can be removed and made anew; the second is for those who look at
@@ -320,12 +320,12 @@ func (d *dir) refers(name string, f *os.File) (bool, error) {
 	return true, nil
 }
 
-// write makes the lock's file say who holds it.
-func write(f *os.File, holder string) error {
-	if err := f.Truncate(0); err != nil {
+// write makes the lock's file hold one line, or nothing.
+func write(f *os.File, line string) error {
+	if err := f.Truncate(0); err != nil || line == "" {
 		return err
 	}
-	_, err := f.WriteAt([]byte(holder+"\n"), 0)
+	_, err := f.WriteAt([]byte(line+"\n"), 0)
 	return err
 }
 

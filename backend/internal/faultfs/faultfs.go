@@ -314,10 +314,10 @@ type unlocker struct {
 
 func (u *unlocker) Left() string { return u.left }
 
-func (u *unlocker) Clear() error {
+func (u *unlocker) Say(line string) error {
 	u.f.mu.Lock()
 	defer u.f.mu.Unlock()
-	u.f.holder = ""
+	u.f.holder = line
 	return nil
 }
 

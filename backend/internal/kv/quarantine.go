@@ -37,7 +37,7 @@ func newQuarantine(store string, plan backend.RecoveryPlan) *Quarantine {
 func (q *Quarantine) Save(prefix string, b []byte) (saved string, err error) {
 	name := fmt.Sprintf("%s-%d-%08x.bytes", prefix, len(b), crc32.Checksum(b, castagnoli))
 	return q.save(name, func(f *os.File) error {
-		_, err := f.Write(b)
+		_, err := f.WriteAt(b, 0)
 		return err
 	})
 }
@@ -50,7 +50,7 @@ func (q *Quarantine) SaveFrom(prefix string, from io.ReaderAt, off, n int64) (sa
 	}
 	name := fmt.Sprintf("%s-%d-%08x.bytes", prefix, n, sum.Sum32())
 	return q.save(name, func(f *os.File) error {
-		_, err := io.Copy(f, io.NewSectionReader(from, off, n))
+		_, err := io.Copy(io.NewOffsetWriter(f, 0), io.NewSectionReader(from, off, n))
 		return err
 	})
 }
