@@ -19,6 +19,9 @@ type Scheme struct {
 	// Open opens the store that u names. opts holds what the common query keys said;
 	// u holds only keys that are in Keys.
 	Open func(ctx context.Context, u *url.URL, opts Options) (*Backend, error)
+	// Directory is of engines that keep each store in a directory, which [DirectoryOf] its
+	// URL names; nil: this one does not.
+	Directory Directory
 }
 
 var schemes = struct {

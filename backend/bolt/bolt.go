@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"path/filepath"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv"
@@ -29,7 +28,7 @@ type Options struct {
 }
 
 func init() {
-	backend.Register("bolt", backend.Scheme{Open: openURL})
+	backend.Register("bolt", backend.Scheme{Open: openURL, Directory: directory{}})
 }
 
 // Open opens the store in the directory dir, and creates it if there is none: the directory
@@ -94,31 +93,9 @@ func invalid(o Options, format string, args ...any) error {
 // openURL opens bolt:///absolute/path, bolt:relative/path or bolt://./relative/path.
 func openURL(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Backend, error) {
 	o := Options{Options: opts}
-	dir, err := urlPath(u)
+	dir, err := backend.DirectoryOf(u)
 	if err != nil {
 		return nil, &backend.OpError{Op: backend.OpOpen, Backend: opts.Name, Err: err}
 	}
 	return Open(ctx, dir, &o)
-}
-
-// urlPath is the directory that a bolt URL names.
-func urlPath(u *url.URL) (string, error) {
-	path := u.Path
-	if u.Opaque != "" {
-		var err error
-		if path, err = url.PathUnescape(u.Opaque); err != nil {
-			return "", fmt.Errorf("%w: the path of a bolt URL can't be parsed: %q", backend.ErrInvalid, u.Opaque)
-		}
-	}
-	switch {
-	case u.Host == "." || u.Host == "..":
-		path = u.Host + path
-	case u.Host != "" && u.Host != "localhost":
-		return "", fmt.Errorf("%w: bolt://%s%s names a host, %q: for the directory /%s%s write bolt:///%s%s, for one in the working directory bolt:%s%s",
-			backend.ErrInvalid, u.Host, path, u.Host, u.Host, path, u.Host, path, u.Host, path)
-	}
-	if path == "" {
-		return "", fmt.Errorf("%w: a bolt URL names a directory: bolt:///absolute/path or bolt:relative/path", backend.ErrInvalid)
-	}
-	return filepath.FromSlash(path), nil
 }

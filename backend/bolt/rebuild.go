@@ -32,7 +32,7 @@ func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Q
 	if err != nil {
 		return nil, false, err
 	}
-	actions = []backend.RecoveryAction{{Action: "rebuild", File: fileName, Offset: -1, Length: info.Size(), Saved: saved,
+	actions = []backend.RecoveryAction{{Action: "replace", File: fileName, Offset: -1, Length: info.Size(), Saved: saved,
 		Detail: fmt.Sprintf("%d keys that can be read, in a new file; the damaged one is saved", len(e.damage.entries))}}
 	if plan.DryRun {
 		return actions, true, nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"path/filepath"
 	"strconv"
 
 	"github.com/papyra-go/papyra/backend"
@@ -34,7 +33,7 @@ type Options struct {
 }
 
 func init() {
-	backend.Register("file", backend.Scheme{Keys: []string{"segment-bytes"}, Open: openURL})
+	backend.Register("file", backend.Scheme{Keys: []string{"segment-bytes"}, Open: openURL, Directory: directory{}})
 }
 
 // Open opens the store in the directory dir, and creates it if there is none: the
@@ -96,7 +95,7 @@ func readAgain(ctx context.Context, o Options, dir func(create bool) (disk.FS, e
 // openURL opens file:///absolute/path, file:relative/path or file://./relative/path.
 func openURL(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Backend, error) {
 	o := Options{Options: opts}
-	dir, err := urlPath(u)
+	dir, err := backend.DirectoryOf(u)
 	if v := u.Query().Get("segment-bytes"); err == nil && v != "" {
 		if o.SegmentBytes, err = strconv.ParseInt(v, 10, 64); err != nil {
 			err = fmt.Errorf("%w: segment-bytes=%s: want a number of bytes", backend.ErrInvalid, v)
@@ -106,28 +105,4 @@ func openURL(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Ba
 		return nil, &backend.OpError{Op: backend.OpOpen, Backend: opts.Name, Err: err}
 	}
 	return Open(ctx, dir, &o)
-}
-
-// urlPath is the directory that a file URL names.
-func urlPath(u *url.URL) (string, error) {
-	path := u.Path
-	if u.Opaque != "" {
-		var err error
-		if path, err = url.PathUnescape(u.Opaque); err != nil {
-			return "", fmt.Errorf("%w: the path of a file URL can't be parsed: %q", backend.ErrInvalid, u.Opaque)
-		}
-	}
-	switch {
-	case u.Host == ".":
-		path = "." + path
-	case u.Host == "..":
-		path = ".." + path
-	case u.Host != "" && u.Host != "localhost":
-		return "", fmt.Errorf("%w: file://%s%s names a host, %q: for the directory /%s%s write file:///%s%s, for one in the working directory file:%s%s",
-			backend.ErrInvalid, u.Host, path, u.Host, u.Host, path, u.Host, path, u.Host, path)
-	}
-	if path == "" {
-		return "", fmt.Errorf("%w: a file URL names a directory: file:///absolute/path or file:relative/path", backend.ErrInvalid)
-	}
-	return filepath.FromSlash(path), nil
 }

@@ -288,7 +288,7 @@ func TestAURLNamesADirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := urlPath(u); got != want || err != nil {
+		if got, err := backend.DirectoryOf(u); got != want || err != nil {
 			t.Errorf("%s: %q, %v", raw, got, err)
 		}
 	}

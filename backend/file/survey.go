@@ -447,10 +447,14 @@ func (c *check) records(ctx context.Context, seed codec.Seed) {
 // streams can't be read from the span.
 func (c *check) table(err error) {
 	if ce, ok := err.(*backend.CorruptError); ok {
-		c.tell(backend.BadHeader, ce.Offset, ce.Length, ce.Detail+"; recover makes it again")
+		c.mendable(ce.Offset, ce.Length, ce.Detail)
 		return
 	}
-	c.tell(backend.BadHeader, c.sp.skipsEnd(), 0, err.Error()+"; recover makes it again")
+	c.mendable(c.sp.skipsEnd(), 0, err.Error())
+}
+
+func (c *check) mendable(off, n int64, detail string) {
+	_ = c.found(backend.Anomaly{Code: backend.BadHeader, Severity: backend.Damage, File: c.sp.name, Offset: off, Length: n, Mendable: true, Detail: detail + "; recover makes it again"})
 }
 
 // skips compares the skip lists, and the zeros behind them, with what follows from the

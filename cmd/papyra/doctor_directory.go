@@ -8,24 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/papyra-go/papyra/backend"
 )
 
-// What a file store's directory holds, as far as the doctor has to know it when
-// the engine can't open it.
+// The names that every store in a directory has.
 const (
-	manifestFile  = "MANIFEST"
-	copyFile      = "MANIFEST.copy" // stands in for it when it rots
 	lockFile      = "LOCK"
 	quarantineDir = "quarantine"
-	segmentSuffix = ".seg"
-	spanSuffix    = ".span"
-	headsSuffix   = ".heads"
-	lostAndFound  = "lost+found" // a file system's own, at its root
-	manifestMagic = "papyra file store format "
 )
 
 // lowSpace is the free space below which the doctor warns: a store needs room for
@@ -38,8 +29,7 @@ type quarantined struct {
 	Bytes int64  `json:"bytes"`
 }
 
-// examineDirectory looks at a file store's directory from outside, without the
-// engine.
+// examineDirectory looks at the directory of a store from outside.
 func (d *doctor) examineDirectory(p place) {
 	if p.url.Scheme == "memory" {
 		d.add("place", statusNote, "memory of this very program: a new, empty store; that of another process can't be reached")
@@ -54,92 +44,22 @@ func (d *doctor) examineDirectory(p place) {
 		}
 		return
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		d.add("place", statusProblem, "the directory can't be read: %v", reason(err))
-		return
-	}
-	d.examinePlace(dir, entries)
+	d.examinePlace(p.directory().Look(dir))
 	d.examinePermissions(dir)
 	d.examineSpace(dir)
 	d.examineLock(filepath.Join(dir, lockFile))
 	d.examineQuarantine(p, filepath.Join(dir, quarantineDir))
 }
 
-// examinePlace tells a store from an empty directory and from anything else.
-func (d *doctor) examinePlace(dir string, entries []os.DirEntry) {
-	var names []string
-	segments, spans := 0, 0
-	for _, e := range entries {
-		if e.Name() == lostAndFound {
-			continue
-		}
-		names = append(names, e.Name())
-		switch filepath.Ext(e.Name()) {
-		case segmentSuffix:
-			segments++
-		case spanSuffix:
-			spans++
-		}
-	}
-	holds := count(segments, "segment")
-	if spans > 0 {
-		holds += " and " + count(spans, "span")
-	}
-	switch {
-	case slices.Contains(names, manifestFile) || slices.Contains(names, copyFile):
-		d.examineManifest(dir, holds)
-	case segments+spans > 0:
-		d.add("place", statusProblem, "%s without a %s: a damaged store, not a new one", holds, manifestFile)
-	case len(names) == 0:
+// examinePlace tells what the engine sees in the directory.
+func (d *doctor) examinePlace(look backend.Look) {
+	if look.Empty {
 		d.add("place", statusProblem, "an empty directory: no store was made here yet, or the disk is not mounted")
 		d.otherwise = "if a store should be here, check the path and that the disk is mounted; if not, there is nothing to do: an application makes its store when it first opens it"
-	default:
-		d.add("place", statusProblem, "no papyra store: it has no %s but %s", manifestFile, sample(names))
-	}
-}
-
-// examineManifest tells a store's format by the first line of its manifest, or of the copy
-// that stands in for it. Whether the rest is sound is for the engine to say.
-func (d *doctor) examineManifest(dir, holds string) {
-	format, wrong := storeFormat(filepath.Join(dir, manifestFile))
-	if wrong == "" {
-		d.add("place", statusOK, "a papyra store, format %s, %s", format, holds)
 		return
 	}
-	if format, none := storeFormat(filepath.Join(dir, copyFile)); none == "" {
-		d.add("place", statusWarning, "a papyra store, format %s, %s: its %s %s, and %s stands in for it", format, holds, manifestFile, wrong, copyFile)
-		return
-	}
-	d.add("place", statusProblem, "its %s %s", manifestFile, wrong)
-}
-
-// storeFormat is the format that the first line of a manifest names, or what is wrong with
-// that.
-func storeFormat(path string) (format, wrong string) {
-	note, err := firstLine(path)
-	format, ours := strings.CutPrefix(note, manifestMagic)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", "is missing"
-	case err != nil:
-		return "", fmt.Sprintf("can't be read: %v", reason(err))
-	case !ours:
-		return "", "does not begin as a papyra manifest does: another program's, or damaged"
-	}
-	return format, ""
-}
-
-// sample is the first few of some names.
-func sample(names []string) string {
-	shown := make([]string, 0, 4)
-	for _, n := range names[:min(3, len(names))] {
-		shown = append(shown, show(n))
-	}
-	if len(names) > 3 {
-		shown = append(shown, "…")
-	}
-	return strings.Join(shown, ", ")
+	status := map[backend.Severity]string{backend.Notice: statusOK, backend.Warning: statusWarning, backend.Damage: statusProblem}[look.Severity]
+	d.add("place", status, "%s", look.Detail)
 }
 
 func (d *doctor) examinePermissions(dir string) {

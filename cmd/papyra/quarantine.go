@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,7 +15,7 @@ import (
 	"github.com/papyra-go/papyra/backend"
 )
 
-const quarantineLong = `A file store keeps in quarantine/ what was cut from it, mended or given up, and files
+const quarantineLong = `A store in a directory keeps in quarantine/ what was cut from it, mended or given up, and files
 that did not belong there. Nothing is ever deleted from there, and nothing is put back:
 bytes that lie there failed their checksums, or were never acknowledged, or their positions
 have been given up; to write them into a live store would be to guess.
@@ -30,7 +28,7 @@ The commands here change nothing. With --dir they look into a directory that was
 papyra recover as --quarantine-dir.`
 
 const quarantineListLong = `list says what lies in quarantine: each file, how large it is, since when it lies
-there, which bytes of which segment or span it was, and which marked holes of the store
+there, which bytes of what it was, and which marked holes of the store
 belong to it: the positions, and streams and versions where they are known. It also works
 where the store can't be opened; holes are not told then.`
 
@@ -57,9 +55,6 @@ standard error says how many records were found.
 --all also writes whole records that the store has not and did not give up: see "other" in
 papyra quarantine show --help.`
 
-// quarantineEngine is the engine that has a quarantine.
-const quarantineEngine = "file"
-
 // quarantineFlags are what the commands share.
 type quarantineFlags struct{ dir string }
 
@@ -85,13 +80,14 @@ type extent struct {
 	Bytes int64     `json:"bytes"`
 	Since time.Time `json:"since"` // the file's time
 	// Of what it was; a file that was moved whole has no place.
-	Source string        `json:"source"` // "segment", "span", "segment or span", "file"
+	Source string        `json:"source"` // what the engine calls it; "file": a whole one
 	ID     uint64        `json:"id,omitempty"`
 	Offset int64         `json:"offset"` // -1: a whole file
 	Length int64         `json:"length,omitempty"`
 	Holes  []holeOfStore `json:"holes"`
 	path   string        // where it lies
-	sum    string        // the checksum in its name
+	saved  backend.Saved
+	marks  []backend.Anomaly // of which Holes tell
 }
 
 // holeOfStore is a marked hole, as a scan tells of it.
@@ -137,6 +133,7 @@ func (a *app) quarantineListCommand(f *quarantineFlags) *cobra.Command {
 type quarantine struct {
 	*app
 	place   place
+	engine  string
 	dir     string
 	extents []extent
 	others  []holeOfStore
@@ -150,18 +147,18 @@ func (a *app) openQuarantine(ctx context.Context, f *quarantineFlags) (*quaranti
 		return nil, err
 	}
 	if p.dir() == "" {
-		return nil, &openError{p, fmt.Errorf("%w: only stores of the %s engine have a quarantine", backend.ErrUnsupported, quarantineEngine)}
+		return nil, &openError{p, fmt.Errorf("%w: only stores in a directory have a quarantine", backend.ErrUnsupported)}
 	}
 	if err := p.missing(); err != nil {
 		return nil, &openError{p, err}
 	}
-	q := &quarantine{app: a, place: p, dir: f.dir}
+	q := &quarantine{app: a, place: p, engine: p.url.Scheme, dir: f.dir}
 	if q.dir == "" {
 		q.dir = filepath.Join(p.dir(), quarantineDir)
 	} else if info, err := os.Stat(q.dir); err != nil || !info.IsDir() {
 		return nil, usagef("--dir %s is no directory that can be read", value(q.dir))
 	}
-	if q.extents, err = extentsIn(q.dir); err != nil {
+	if q.extents, err = extentsIn(p.directory(), q.dir); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", backend.ErrUnavailable, value(q.dir), reason(err))
 	}
 	if q.store, q.err = p.open(ctx); q.err != nil {
@@ -180,7 +177,7 @@ func (q *quarantine) close() {
 }
 
 // extentsIn lists the regular files of a directory; none if it is not there.
-func extentsIn(dir string) (list []extent, err error) {
+func extentsIn(d backend.Directory, dir string) (list []extent, err error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -190,54 +187,16 @@ func extentsIn(dir string) (list []extent, err error) {
 		if infoErr != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		x := extent{File: e.Name(), Bytes: info.Size(), Since: info.ModTime().UTC(), Source: "file", Offset: -1, Holes: []holeOfStore{}, path: filepath.Join(dir, e.Name())}
-		x.parse()
+		x := extent{File: e.Name(), Bytes: info.Size(), Since: info.ModTime().UTC(), Holes: []holeOfStore{}, path: filepath.Join(dir, e.Name())}
+		x.tell(d.Saved(e.Name()))
 		list = append(list, x)
 	}
 	return list, err
 }
 
-// savedSuffix ends the names of saved bytes: <id>-<offset>-<length>-<crc>.bytes, where the
-// id is a segment's, or that of the last segment that a span covers.
-const savedSuffix = ".bytes"
-
-// parse takes from a file's name what it says.
-func (x *extent) parse() {
-	stem, saved := strings.CutSuffix(x.File, savedSuffix)
-	parts := strings.Split(stem, "-")
-	if !saved || len(parts) != 4 || len(parts[3]) != 8 {
-		return
-	}
-	id, errID := strconv.ParseUint(parts[0], 10, 64)
-	off, errOff := strconv.ParseInt(parts[1], 10, 64)
-	n, errLen := strconv.ParseInt(parts[2], 10, 64)
-	if errors.Join(errID, errOff, errLen) != nil || off < 0 || n < 0 {
-		return
-	}
-	x.Source, x.ID, x.Offset, x.Length, x.sum = "segment or span", id, off, n, parts[3]
-}
-
-// holds reports whether a finding of the store is about bytes of the extent.
-func (x *extent) holds(a *backend.Anomaly) bool {
-	if x.Offset < 0 || a.Offset < 0 || a.Offset < x.Offset || a.Offset >= x.Offset+x.Length {
-		return false
-	}
-	id, _ := sourceID(a.File)
-	return id == x.ID
-}
-
-// sourceID is the id by which saved bytes of a file are known, and what the file is.
-func sourceID(file string) (id uint64, source string) {
-	switch stem, _, _ := strings.Cut(file, "."); filepath.Ext(file) {
-	case segmentSuffix:
-		id, _ = strconv.ParseUint(stem, 10, 64)
-		return id, "segment"
-	case spanSuffix:
-		_, last, _ := strings.Cut(stem, "-")
-		id, _ = strconv.ParseUint(last, 10, 64)
-		return id, "span"
-	}
-	return 0, ""
+// tell takes over what the engine says that was saved.
+func (x *extent) tell(s backend.Saved) {
+	x.saved, x.Source, x.ID, x.Offset, x.Length = s, s.Of, s.ID, s.Offset, s.Length
 }
 
 // findHoles tells the extents of the store's marked holes.
@@ -252,20 +211,22 @@ func (q *quarantine) findHoles(ctx context.Context) error {
 			continue
 		}
 		h := holeOfStore{a.Position, a.Stream, a.Version, a.Offset, a.Length, a.Detail}
-		at := slices.IndexFunc(q.extents, func(x extent) bool { return x.holds(a) })
+		at := slices.IndexFunc(q.extents, func(x extent) bool { return q.place.directory().Holds(&x.saved, a) })
 		if at < 0 {
 			q.others = append(q.others, h)
 			continue
 		}
 		x := &q.extents[at]
-		x.Holes = append(x.Holes, h)
-		_, x.Source = sourceID(a.File)
+		x.Holes, x.marks = append(x.Holes, h), append(x.marks, *a)
+		if q.place.directory().Holds(&x.saved, a) { // which may tell more of it
+			x.tell(x.saved)
+		}
 	}
 	return nil
 }
 
 func (q *quarantine) printList() error {
-	shape := listShape{header: header{"papyra.quarantine/1", q.place.String(), quarantineEngine}, Dir: printable(filepath.ToSlash(q.dir)), Files: q.extents, OtherHoles: q.others}
+	shape := listShape{header: header{"papyra.quarantine/1", q.place.String(), q.engine}, Dir: printable(filepath.ToSlash(q.dir)), Files: q.extents, OtherHoles: q.others}
 	if shape.Files == nil {
 		shape.Files = []extent{}
 	}
@@ -281,7 +242,7 @@ func (q *quarantine) printList() error {
 	}
 	for i := range q.extents {
 		x := &q.extents[i]
-		fmt.Fprintf(q.out, "%s  %s  %s  %s\n", x.Since.Format(time.RFC3339), bytesText(uint64(x.Bytes)), show(x.File), x.what())
+		fmt.Fprintf(q.out, "%s  %s  %s  %s\n", x.Since.Format(time.RFC3339), bytesText(uint64(x.Bytes)), show(x.File), x.saved.Text)
 		q.printHoles(x.Holes)
 	}
 	if len(q.others) > 0 {
@@ -310,18 +271,6 @@ func (q *quarantine) printHoles(holes []holeOfStore) {
 		}
 		fmt.Fprintf(q.out, "  hole at position %d: %s\n", h.Position, what)
 	}
-}
-
-// what is what an extent was, in words.
-func (x *extent) what() string {
-	if x.Offset < 0 {
-		return "a whole file, moved here"
-	}
-	of := x.Source
-	if of == "segment or span" {
-		of = "segment, or span that ends with segment,"
-	}
-	return fmt.Sprintf("%d bytes at offset %d of %s %d", x.Length, x.Offset, of, x.ID)
 }
 
 // named is the extent of that name.

@@ -75,9 +75,9 @@ func (q *quarantine) show(ctx context.Context, name, out string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", backend.ErrUnavailable, reason(err))
 	}
-	shape := showShape{header: header{"papyra.quarantined/1", q.place.String(), quarantineEngine}, extent: *x, Records: []salvagedShape{}}
-	if x.sum != "" {
-		intact := int64(len(data)) == x.Length && fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli)) == x.sum
+	shape := showShape{header: header{"papyra.quarantined/1", q.place.String(), q.engine}, extent: *x, Records: []salvagedShape{}}
+	if x.saved.Sum != "" {
+		intact := int64(len(data)) == x.Length && fmt.Sprintf("%08x", crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))) == x.saved.Sum
 		shape.Intact = &intact
 	}
 	found, err := q.records(ctx, x, data)
@@ -86,8 +86,8 @@ func (q *quarantine) show(ctx context.Context, name, out string) error {
 	}
 	shape.Error = shapeOf(err)
 	for _, f := range found {
-		r := &f.record
-		shape.Records = append(shape.Records, salvagedShape{f.offset, f.length, r.Position, r.Stream, r.Version, r.Kind.String(), r.Type, f.state})
+		r := &f.Record
+		shape.Records = append(shape.Records, salvagedShape{f.Offset, f.Length, r.Position, r.Stream, r.Version, r.Kind.String(), r.Type, f.state})
 	}
 	if out != "" {
 		if shape.Out, err = q.copyOut(out, data); err != nil {
@@ -124,11 +124,14 @@ func (q *quarantine) records(ctx context.Context, x *extent, data []byte) ([]sal
 	if q.store == nil {
 		return nil, q.err
 	}
-	id, err := storeUUID(q.place.dir())
+	whole, err := q.place.directory().Salvage(q.place.dir(), x.saved, data, x.marks)
 	if err != nil {
 		return nil, err
 	}
-	found := salvage(id, x, data)
+	found := make([]salvaged, len(whole))
+	for i := range whole {
+		found[i].Salvaged = whole[i]
+	}
 	return found, q.judge(ctx, found)
 }
 
@@ -136,7 +139,7 @@ func (q *quarantine) printShow(s *showShape) error {
 	if q.format == formatJSON {
 		return q.document(s)
 	}
-	fmt.Fprintf(q.out, "%s: %s, %s, since %s\n", show(s.File), s.what(), bytesText(uint64(s.Bytes)), s.Since.Format("2006-01-02T15:04:05Z"))
+	fmt.Fprintf(q.out, "%s: %s, %s, since %s\n", show(s.File), s.saved.Text, bytesText(uint64(s.Bytes)), s.Since.Format("2006-01-02T15:04:05Z"))
 	if s.Intact != nil && !*s.Intact {
 		fmt.Fprintln(q.out, "NOT as it was saved: length or checksum differ from what its name says")
 	}
@@ -189,7 +192,7 @@ func (q *quarantine) export(ctx context.Context, names []string, out string, all
 	if err != nil {
 		return err
 	}
-	done := exportShape{header: header{"papyra.export/1", q.place.String(), quarantineEngine}, Out: printable(out)}
+	done := exportShape{header: header{"papyra.export/1", q.place.String(), q.engine}, Out: printable(out)}
 	write := func(w io.Writer) error {
 		if len(found) == 0 {
 			return nil
@@ -197,7 +200,7 @@ func (q *quarantine) export(ctx context.Context, names []string, out string, all
 		buf := bufio.NewWriter(w)
 		x, err := transfer.NewWriter(buf, lines.Head{SkipsDamage: true})
 		for i := 0; i < len(found) && err == nil; i++ {
-			err = x.Put(lines.Line{Record: &found[i].record})
+			err = x.Put(lines.Line{Record: &found[i].Record})
 		}
 		if err == nil {
 			err = x.Finish(0)
@@ -221,7 +224,7 @@ func (q *quarantine) export(ctx context.Context, names []string, out string, all
 	}
 	guessed := 0
 	for _, f := range found {
-		if !f.timed {
+		if !f.Timed {
 			guessed++
 		}
 	}
@@ -260,6 +263,6 @@ func (q *quarantine) wanted(ctx context.Context, names []string, all bool) (list
 			}
 		}
 	}
-	slices.SortStableFunc(list, func(a, b salvaged) int { return cmp.Compare(a.record.Position, b.record.Position) })
-	return slices.CompactFunc(list, func(a, b salvaged) bool { return a.record.Position == b.record.Position }), nil
+	slices.SortStableFunc(list, func(a, b salvaged) int { return cmp.Compare(a.Record.Position, b.Record.Position) })
+	return slices.CompactFunc(list, func(a, b salvaged) bool { return a.Record.Position == b.Record.Position }), nil
 }

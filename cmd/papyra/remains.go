@@ -43,10 +43,22 @@ func concerns(act *backend.RecoveryAction, a *backend.Anomaly) bool {
 		return true
 	case act.File != a.File:
 		return false
+	case act.Stream != "" || act.Position > 0: // done to a record, or to a stream
+		return act.Stream == a.Stream && act.Version == a.Version && act.Position == a.Position
+	case act.Action == "replace" && (a.Stream != "" || a.Position > 0): // of pages: what is in them has actions of its own
+		return false
 	}
 	whole := act.Offset < 0 || a.Offset < 0 || act.Length == 0 || a.Length == 0
 	return whole || act.Offset < a.Offset+a.Length && a.Offset < act.Offset+act.Length
 }
+
+// The files of a file store that are dealt with together.
+const (
+	manifestFile  = "MANIFEST"
+	copyFile      = "MANIFEST.copy"
+	segmentSuffix = ".seg"
+	headsSuffix   = ".heads"
+)
 
 // fileKind tells the files of a file store apart by what they are.
 func fileKind(name string) string {

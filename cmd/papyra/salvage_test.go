@@ -21,8 +21,8 @@ func groupsOf(t *testing.T, path string) (at []int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for off := 4096; off+groupHeader <= len(data); {
-		if binary.LittleEndian.Uint16(data[off:]) != groupMagic {
+	for off := 4096; off+56 <= len(data); {
+		if binary.LittleEndian.Uint16(data[off:]) != 0x4750 { // see docs/file-format.md
 			break
 		}
 		at = append(at, off)
@@ -182,9 +182,14 @@ func TestSalvageFindsOnlyWhatWasAppended(t *testing.T) {
 	if err := mkstore([]string{dir, "many"}); err != nil {
 		t.Fatal(err)
 	}
-	id, err := storeUUID(dir)
-	if err != nil {
-		t.Fatal(err)
+	engine, _ := backend.SchemeOf("file")
+	salvage := func(s backend.Saved, data []byte, holes []backend.Anomaly) []backend.Salvaged {
+		t.Helper()
+		found, err := engine.Directory.Salvage(dir, s, data, holes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
 	}
 	segments, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
 	data, err := os.ReadFile(segments[0])
@@ -193,8 +198,8 @@ func TestSalvageFindsOnlyWhatWasAppended(t *testing.T) {
 	}
 	data = bytes.TrimRight(data, "\x00")
 	appended := map[backend.Position]*backend.Record{}
-	for _, f := range salvage(id, &extent{Offset: -1}, data) {
-		appended[f.record.Position] = &f.record
+	for _, f := range salvage(backend.Saved{Offset: -1}, data, nil) {
+		appended[f.Record.Position] = &f.Record
 	}
 	if len(appended) != 1008 {
 		t.Fatalf("%d records are found in a whole segment, want 1008", len(appended))
@@ -209,14 +214,15 @@ func TestSalvageFindsOnlyWhatWasAppended(t *testing.T) {
 				piece[rng.IntN(len(piece))] ^= byte(1 + rng.IntN(255))
 			}
 		}
-		x := &extent{Offset: int64(from), Length: int64(len(piece))}
+		x := backend.Saved{Offset: int64(from), Length: int64(len(piece))}
+		var holes []backend.Anomaly
 		for range 3 {
-			x.Holes = append(x.Holes, holeOfStore{Position: backend.Position(rng.IntN(1008)), Offset: int64(from + rng.IntN(3000)), Length: 1})
+			holes = append(holes, backend.Anomaly{Position: backend.Position(rng.IntN(1008)), Offset: int64(from + rng.IntN(3000)), Length: 1})
 		}
-		for _, f := range salvage(id, x, piece) {
+		for _, f := range salvage(x, piece, holes) {
 			found++
-			if want := appended[f.record.Position]; want == nil || !same(want, &f.record) {
-				t.Fatalf("found %+v, appended was %+v", f.record, want)
+			if want := appended[f.Record.Position]; want == nil || !same(want, &f.Record) {
+				t.Fatalf("found %+v, appended was %+v", f.Record, want)
 			}
 		}
 	}

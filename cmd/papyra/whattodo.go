@@ -47,10 +47,8 @@ func whatToDo(p place, r *backend.ScanReport, seen, tried bool) (advice []string
 }
 
 // derivable reports whether a finding is of something that can be made again from what is
-// sound: a warning, or the table of a span of the file engine.
-func derivable(a *backend.Anomaly) bool {
-	return a.Severity == backend.Warning || a.Severity == backend.Damage && a.Code == backend.BadHeader && strings.HasSuffix(a.File, spanSuffix)
-}
+// sound.
+func derivable(a *backend.Anomaly) bool { return a.Severity == backend.Warning || a.Mendable }
 
 // mendable reports whether a recovery can mend any of the findings. It changes no
 // permissions.

@@ -36,19 +36,24 @@ func (j *Judge) Home(key, value []byte) (home []byte, ok bool) {
 	if _, err := j.sums.open(key, value); err == nil {
 		return key, true
 	}
-	if len(value) <= 8 {
-		return nil, false
-	}
-	var r backend.Record
-	p := backend.Position(binary.BigEndian.Uint64(value))
-	n, err := j.decoder.Decode(value[8:], p, j.store.created, &r)
-	if err != nil || n != len(value)-8 {
+	r, ok := j.Decode(value)
+	if !ok {
 		return nil, false
 	}
 	if r.Kind == backend.Snapshot {
-		return appendSnapshotKey(nil, r.Stream, r.Version, p), true
+		return appendSnapshotKey(nil, r.Stream, r.Version, r.Position), true
 	}
 	return appendRecordKey(nil, r.Stream, r.Version), true
+}
+
+// Decode reads the record that a value is.
+func (j *Judge) Decode(value []byte) (r backend.Record, ok bool) {
+	if len(value) <= 8 {
+		return r, false
+	}
+	p := backend.Position(binary.BigEndian.Uint64(value))
+	n, err := j.decoder.Decode(value[8:], p, j.store.created, &r)
+	return r, err == nil && n == len(value)-8
 }
 
 // Record reports whether a key is that of a record.

@@ -4,34 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 
 	"github.com/papyra-go/papyra/backend"
 )
 
-// dir is the directory of a file store; empty for other stores, and where the URL
-// names none. The file engine's URLs are file:///absolute/path, file:relative/path
-// and file://./relative/path.
-func (p place) dir() string {
-	if p.url.Scheme != "file" {
-		return ""
-	}
-	path := p.url.Path
-	if p.url.Opaque != "" {
-		path, _ = url.PathUnescape(p.url.Opaque)
-	}
-	switch p.url.Host {
-	case "", "localhost":
-		return filepath.FromSlash(path)
-	case ".", "..":
-		return filepath.FromSlash(p.url.Host + path)
-	}
-	return ""
+// directory is what the engine tells of stores in directories; nil if it keeps none there.
+func (p place) directory() backend.Directory {
+	s, _ := backend.SchemeOf(p.url.Scheme)
+	return s.Directory
 }
 
-// missing reports, as an error, that a file store's directory is not there, or is
+// dir is the directory of the store; empty for stores elsewhere, and where the URL names
+// none.
+func (p place) dir() string {
+	if p.directory() == nil {
+		return ""
+	}
+	dir, err := backend.DirectoryOf(p.url)
+	if err != nil {
+		return ""
+	}
+	return dir
+}
+
+// missing reports, as an error, that a store's directory is not there, or is
 // none. It keeps commands from ever reaching what could create it.
 func (p place) missing() error {
 	if p.dir() == "" {
@@ -51,7 +49,7 @@ func (p place) missing() error {
 	return nil
 }
 
-// held reports, as an error, that a process has a file store open for writing, where the
+// held reports, as an error, that a process has a store in a directory open for writing, where the
 // system tells. It disturbs nobody; only opening for writing makes sure.
 func (p place) held() error {
 	if p.dir() == "" {
@@ -66,7 +64,7 @@ func (p place) held() error {
 	return &openError{p, fmt.Errorf("%w: held by %s", backend.ErrLocked, printable(note))}
 }
 
-// mayWrite reports, as an error, that this user can't write to a file store.
+// mayWrite reports, as an error, that this user can't write to a store's directory.
 func (p place) mayWrite() error {
 	if p.dir() == "" {
 		return nil
