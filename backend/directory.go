@@ -23,6 +23,8 @@ type Directory interface {
 	// Holds reports whether a marked hole of the store is of what was saved. It may tell
 	// more of what that was.
 	Holds(s *Saved, hole *Anomaly) bool
+	// QuickHoles reports whether a quick scan tells of all marked holes.
+	QuickHoles() bool
 	// Salvage finds the whole records in saved bytes, in the order in which they stand
 	// there. It believes nothing but the checksum that binds a record to its store and its
 	// position. holes are those that it holds.

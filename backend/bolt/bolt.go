@@ -12,6 +12,9 @@ import (
 // FormatVersion is the format that this package writes, and the newest it reads.
 const FormatVersion = kv.FormatVersion
 
+// FileName is the name of bbolt's file in a store's directory.
+const FileName = "store.db"
+
 // Bounds of [Options.PageBytes].
 const (
 	leastPageBytes = 1 << 10

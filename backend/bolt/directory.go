@@ -77,6 +77,9 @@ func (directory) Saved(name string) backend.Saved { return kv.ParseSaved(name, f
 // Holds compares the positions.
 func (directory) Holds(s *backend.Saved, hole *backend.Anomaly) bool { return kv.HoldsHole(s, hole) }
 
+// QuickHoles says no: holes are marked where the records were.
+func (directory) QuickHoles() bool { return false }
+
 // Salvage finds the record in a value, and all those on the pages of a whole file, whichever
 // page leads to them.
 func (directory) Salvage(dir string, s backend.Saved, data []byte, _ []backend.Anomaly) ([]backend.Salvaged, error) {

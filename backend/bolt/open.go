@@ -18,7 +18,7 @@ import (
 // The names in a store's directory.
 const (
 	lockName      = "LOCK"
-	fileName      = "store.db"
+	fileName      = FileName
 	tmpName       = "store.db.tmp" // what a crash left of a file that was being made
 	quarantineDir = "quarantine"
 )

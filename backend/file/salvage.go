@@ -63,6 +63,9 @@ func (directory) Holds(s *backend.Saved, a *backend.Anomaly) bool {
 	return true
 }
 
+// QuickHoles says so: the manifest lists the holes.
+func (directory) QuickHoles() bool { return true }
+
 // sourceID is the id by which saved bytes of a file are known, and what the file is.
 func sourceID(file string) (id uint64, source string) {
 	switch stem, _, _ := strings.Cut(file, "."); filepath.Ext(file) {

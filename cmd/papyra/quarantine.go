@@ -201,7 +201,7 @@ func (x *extent) tell(s backend.Saved) {
 
 // findHoles tells the extents of the store's marked holes.
 func (q *quarantine) findHoles(ctx context.Context) error {
-	report, err := q.store.Scan(ctx, &backend.ScanOptions{Quick: true})
+	report, err := q.store.Scan(ctx, &backend.ScanOptions{Quick: q.place.directory().QuickHoles()})
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (a *app) rootCommand() *cobra.Command {
 	c.AddCommand(a.versionCommand(), a.inspectCommand(), a.scanCommand(), a.doctorCommand(),
 		a.exportCommand(), a.importCommand(), a.copyCommand(), a.benchCommand(),
 		a.startupCheckCommand(), a.recoverCommand(), a.compactCommand(), a.quarantineCommand(),
-		a.conformanceCommand(), a.completionCommand(), a.manCommand())
+		a.conformanceCommand(), a.debugCommand(), a.completionCommand(), a.manCommand())
 	return c
 }
 

@@ -26,14 +26,14 @@ type scratch struct {
 func (p place) scratch(ctx context.Context) (*scratch, error) {
 	own := p.engineURL()
 	info := conformance.Info{Name: p.url.Scheme, Version: thisVersion().Version}
-	switch p.url.Scheme {
-	case "memory":
+	switch {
+	case p.url.Scheme == "memory":
 		b, err := backend.Open(ctx, own.String()) // says what is wrong with the URL
 		if err != nil {
 			return nil, &openError{p, err}
 		}
 		return &scratch{Harness: memoryStores{memorytest.Harness(), info}}, b.Close()
-	case "file":
+	case p.directory() != nil:
 		return p.scratchDirectory(own, info)
 	}
 	return nil, usagef("there is no way to make scratch stores of %s:// URLs: write a program with conformance.Main (see docs/conformance.md)", p.url.Scheme)
@@ -63,7 +63,7 @@ func (m memoryStores) Info() conformance.Info { return m.info }
 func (p place) scratchDirectory(own *url.URL, info conformance.Info) (*scratch, error) {
 	dir := p.dir()
 	if dir == "" {
-		return nil, usagef("%s names no directory: want file:///absolute/path", p)
+		return nil, usagef("%s names no directory: want %s:///absolute/path", p, p.url.Scheme)
 	}
 	s := &scratch{root: dir}
 	err := os.Mkdir(dir, 0o700)
@@ -81,7 +81,7 @@ func (p place) scratchDirectory(own *url.URL, info conformance.Info) (*scratch, 
 			return nil, usagef("%s holds data (%s): name a directory that does not exist or is empty; the suite makes and removes stores there", p, show(entries[0].Name()))
 		}
 	}
-	s.Harness = fileStores{s, own, info}
+	s.Harness = directoryStores{s, own, info}
 	return s, nil
 }
 
@@ -97,18 +97,18 @@ func (s *scratch) remove() error {
 	return errors.Join(errs...)
 }
 
-// fileStores makes file stores in a directory.
-type fileStores struct {
+// directoryStores makes stores in a directory.
+type directoryStores struct {
 	s    *scratch
 	url  *url.URL
 	info conformance.Info
 }
 
-func (f fileStores) Info() conformance.Info { return f.info }
+func (f directoryStores) Info() conformance.Info { return f.info }
 
 // NewStore makes the store as [conformance.Dir] does, with what seams that has, in a
 // directory at the place. The rule before is done with its own.
-func (f fileStores) NewStore(ctx context.Context, env *conformance.Env) (conformance.Store, error) {
+func (f directoryStores) NewStore(ctx context.Context, env *conformance.Env) (conformance.Store, error) {
 	for _, dir := range f.s.dirs {
 		if err := os.RemoveAll(dir); err != nil {
 			return nil, err
@@ -130,11 +130,11 @@ func (f fileStores) NewStore(ctx context.Context, env *conformance.Env) (conform
 	}).NewStore(ctx, &here)
 }
 
-// directoryURL is the file URL u, of another directory.
+// directoryURL is the URL u, of another directory.
 func directoryURL(u *url.URL, dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err
 	}
-	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: u.RawQuery}).String(), nil
+	return (&url.URL{Scheme: u.Scheme, Path: filepath.ToSlash(abs), RawQuery: u.RawQuery}).String(), nil
 }

@@ -183,16 +183,20 @@ func mkstore(args []string) error {
 	return errors.Join(fill(ctx, b, name), b.Close())
 }
 
-func openWriting(ctx context.Context, dir string) (*backend.Backend, error) {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, err
+// openWriting opens the file store in a directory, or that of a URL.
+func openWriting(ctx context.Context, place string) (*backend.Backend, error) {
+	if !strings.Contains(place, "://") {
+		abs, err := filepath.Abs(place)
+		if err != nil {
+			return nil, err
+		}
+		place = "file://" + abs
 	}
-	return backend.OpenWith(ctx, "file://"+abs, &backend.Options{Clock: ticking()})
+	return backend.OpenWith(ctx, place, &backend.Options{Clock: ticking()})
 }
 
-// hold is the program "holds [-busy] DIR program argument...": it runs the program
-// while it holds the file store open for writing (and, if busy, appends to it all
+// hold is the program "holds [-busy] PLACE program argument...": it runs the program
+// while it holds the store (a directory, or a URL) open for writing (and, if busy, appends to it all
 // the time), and exits as the program does.
 func hold(args []string) error {
 	busy := args[0] == "-busy"

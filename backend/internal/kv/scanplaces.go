@@ -245,7 +245,7 @@ func (w *walk) endPlaces(st *state, stateErr error, whole bool) {
 	case st.newest != newest || st.last < reached || st.version < now.version || st.epoch < now.epoch:
 		w.add(backend.WrongHead, backend.Damage, "", 0, 0, fmt.Sprintf("the store is said to stand at position %d, the newest at %d; positions reach %d, the newest is at %d", st.last, st.newest, reached, newest)).under(stateKey).
 			repair("rebuild", put)
-	case st.records != now.records && *st == w.began:
+	case st.records != now.records && *st == w.began && !w.streams.lost:
 		w.add(backend.WrongHead, backend.Warning, "", 0, 0, fmt.Sprintf("the store is said to hold %d records, and holds %d", st.records, now.records)).under(stateKey).repair("rebuild", put)
 	}
 }
