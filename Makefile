@@ -3,12 +3,12 @@
 
 GO      ?= go
 ARGS    ?=
-STORE   ?=
+STORE   ?= file
 COUNT   ?= 1
 FUZZTIME ?= 20s
 RUNS    ?= 1000
 PKGS     = ./...
-ATTACKED = ./backend/file ./backend/file/internal/attack
+ATTACKED = ./backend/file ./backend/file/internal/attack ./backend/bolt ./backend/internal/kv
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check race cover fuzz crash mutants counts conformance flakes man bench bench-long tidy clean
@@ -16,11 +16,11 @@ ATTACKED = ./backend/file ./backend/file/internal/attack
 help: ## print this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## drive the bank over HTTP on a file store, kill it three times, check every account (ARGS=-serve leaves it serving)
-	$(GO) run ./examples/bank/drive $(ARGS)
+run: ## drive the bank over HTTP on a store of the engine STORE (default file), kill it three times, check every account (ARGS=-serve leaves it serving)
+	$(GO) run ./examples/bank/drive -store $(STORE) $(ARGS)
 
 test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
-	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/conformance/selftest')
+	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/backend/bolt|.*/backend/internal/kv|.*/conformance/selftest')
 	$(GO) test -count=1 -short ./conformance/selftest
 	$(GO) test -count=1 -v -timeout=30m $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
 	$(GO) test -count=1 -race -short -timeout=30m ./backend/... ./actorsys/... ./conformance ./conformance/model ./conformance/linearize

@@ -59,7 +59,7 @@ func TestKillAcknowledgedSurvives(t *testing.T) {
 	if acked < rounds {
 		t.Errorf("only %d records were acknowledged in %d rounds: the test tested nothing", acked, rounds)
 	}
-	t.Logf("%d kills, %d records acknowledged and all there, %d stored whose acknowledgement the kill cut off", rounds, acked, unknown)
+	t.Logf("attack: bolt, SIGKILL under load: %d kills, %d records acknowledged and all there, %d stored whose acknowledgement the kill cut off", rounds, acked, unknown)
 }
 
 // TestKillChild is the child; run by itself it does nothing.

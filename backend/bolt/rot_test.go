@@ -56,7 +56,7 @@ func rotten(t *testing.T, what string, cases, most int, rot func(rng *rand.Rand,
 		}
 		os.RemoveAll(place)
 	}
-	c.Log(t, what)
+	c.Log(t, "bolt, "+what)
 }
 
 func times(short, more int) int {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/papyra-go/papyra/backend"
+	_ "github.com/papyra-go/papyra/backend/bolt"   // for -store bolt:///…
 	_ "github.com/papyra-go/papyra/backend/file"   // for -store file:///…
 	_ "github.com/papyra-go/papyra/backend/memory" // for -store memory://
 )

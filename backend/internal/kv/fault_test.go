@@ -206,7 +206,7 @@ func TestAnErrorOrACrashAtAnyWriteLosesNothing(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d failures", cases)
+	t.Logf("attack: keys and values, an error or a crash at each write: %d failures", cases)
 	if cases < 50 {
 		t.Error("they are too few")
 	}
@@ -272,7 +272,7 @@ func TestARecoveryThatFailsAtAnyWriteIsRunAgain(t *testing.T) {
 			if at < 3 {
 				t.Error("it takes fewer than two writes: nothing was tested")
 			}
-			t.Logf("%d failures", at-1)
+			t.Logf("attack: keys and values, a recovery that fails at each write: %d failures", at-1)
 			return
 		}
 		p.wrap = nil

@@ -31,7 +31,7 @@ func TestAnyDamagedValueIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 			}
 		}
 	}
-	c.Log(t, "a flipped bit")
+	c.Log(t, "keys and values, a flipped bit")
 }
 
 func TestAnyMissingKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
@@ -53,7 +53,7 @@ func TestAnyMissingKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 			return
 		}
 	}
-	c.Log(t, "a missing key")
+	c.Log(t, "keys and values, a missing key")
 }
 
 func TestAnyValueOfAnotherKeyIsNoticed(t *testing.T) {
@@ -79,7 +79,7 @@ func TestAnyValueOfAnotherKeyIsNoticed(t *testing.T) {
 			}
 		}
 	}
-	c.Log(t, "a value of another key")
+	c.Log(t, "keys and values, a value of another key")
 }
 
 func TestAnyDamagedKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
@@ -104,7 +104,7 @@ func TestAnyDamagedKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 			}
 		}
 	}
-	c.Log(t, "a flipped bit of a key")
+	c.Log(t, "keys and values, a flipped bit of a key")
 }
 
 // What a damaged page of an engine takes away is a run of keys.
@@ -129,5 +129,5 @@ func TestAnyMissingRunOfKeysIsNoticed(t *testing.T) {
 			return
 		}
 	}
-	c.Log(t, "a missing run of keys")
+	c.Log(t, "keys and values, a missing run of keys")
 }

@@ -15,20 +15,24 @@ import (
 // times as long.
 func TestTheBankSurvivesKill(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	c := &config{load: 2 * time.Second, clients: 16, accounts: 12, kills: 1, runs: 1}
-	if os.Getenv("PAPYRA_LONG") != "" {
-		c.load, c.kills = 20*time.Second, 8
+	for _, engine := range []string{"file", "bolt"} {
+		t.Run(engine, func(t *testing.T) {
+			c := &config{load: 2 * time.Second, clients: 16, accounts: 12, kills: 1, runs: 1, store: engine}
+			if os.Getenv("PAPYRA_LONG") != "" {
+				c.load, c.kills = 20*time.Second, 8
+			}
+			var out bytes.Buffer
+			if err := c.all(t.Context(), &out); err != nil {
+				t.Fatalf("%v\n%s", err, &out)
+			}
+			for _, want := range []string{"on " + engine + "://", "killed " + plural(c.kills, "time"), "0 pending", "0 damages", "writes_total=", "nothing was lost, invented or stuck"} {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("the table does not say %q:\n%s", want, &out)
+				}
+			}
+			t.Logf("\n%s", &out)
+		})
 	}
-	var out bytes.Buffer
-	if err := c.all(t.Context(), &out); err != nil {
-		t.Fatalf("%v\n%s", err, &out)
-	}
-	for _, want := range []string{"killed " + plural(c.kills, "time"), "0 pending", "0 damages", "writes_total=", "nothing was lost, invented or stuck"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the table does not say %q:\n%s", want, &out)
-		}
-	}
-	t.Logf("\n%s", &out)
 }
 
 // TestAKillThatLosesTheTailIsFound takes the end of the log away while the bank is
@@ -36,7 +40,7 @@ func TestTheBankSurvivesKill(t *testing.T) {
 // or the store can prove that something is missing and refuses to open.
 func TestAKillThatLosesTheTailIsFound(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	c := &config{load: time.Second, clients: 8, accounts: 4, kills: 1, runs: 1, meanwhile: func(dir string) { loseTail(t, dir) }}
+	c := &config{load: time.Second, clients: 8, accounts: 4, kills: 1, runs: 1, store: "file", meanwhile: func(dir string) { loseTail(t, dir) }}
 	var out bytes.Buffer
 	err := c.all(t.Context(), &out)
 	switch {

@@ -8,9 +8,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/papyra-go/papyra/backend"
 )
 
 // The exit codes, which are those of the papyra command.
@@ -29,7 +32,7 @@ type config struct {
 	kills    int
 	runs     int
 	seed     uint64 // 0: another one each time
-	store    string // empty: a file store in the temporary folder
+	store    string // a URL, or the name of an engine: a store of its in the temporary folder
 	keep     bool
 	serve    bool
 
@@ -81,7 +84,7 @@ func parse(args []string, out io.Writer) (*config, error) {
 	flags.IntVar(&c.kills, "kills", 3, "how often the bank is killed meanwhile, 0 to 20")
 	flags.IntVar(&c.runs, "runs", 1, "how often all of this is done, each time on a new store")
 	flags.Uint64Var(&c.seed, "seed", 0, "of the random choices; 0: another one each time")
-	flags.StringVar(&c.store, "store", "", "the store's `URL`, instead of a file store in a temporary folder")
+	flags.StringVar(&c.store, "store", "file", "an engine, for a store in a temporary folder, or the `URL` of a store")
 	flags.BoolVar(&c.keep, "keep", false, "keep the temporary folder")
 	flags.BoolVar(&c.serve, "serve", false, "after a short load without kills, leave the bank serving until SIGINT")
 	err := flags.Parse(args)
@@ -121,6 +124,12 @@ func (c *config) check() error {
 	}
 	if c.load < time.Second || c.load > time.Hour {
 		return usageError{errors.New("-seconds: want 1 to 3600")}
+	}
+	if scheme, _, _ := strings.Cut(c.store, ":"); !slices.Contains(backend.Schemes(), scheme) {
+		return usageError{fmt.Errorf("-store %s: no such engine, and no URL of one: this program has %s", scheme, strings.Join(backend.Schemes(), ", "))}
+	}
+	if c.store == "memory" {
+		c.store = "memory://"
 	}
 	if strings.HasPrefix(c.store, "memory:") && c.kills > 0 {
 		return usageError{errors.New("-store memory: does not outlive a kill: say -kills 0, or take a store that lasts")}

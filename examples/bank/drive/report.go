@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	_ "github.com/papyra-go/papyra/backend/bolt"   // for -store bolt:///…
 	_ "github.com/papyra-go/papyra/backend/file"   // for -store file:///…
 	_ "github.com/papyra-go/papyra/backend/memory" // for -store memory://
 )

@@ -77,8 +77,8 @@ func (r *run) do(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.log.Close()) }()
 	r.program = filepath.Join(r.dir, "bank")
-	if r.store == "" {
-		r.store = "file://" + filepath.ToSlash(filepath.Join(r.dir, "store"))
+	if !strings.Contains(r.store, ":") { // an engine's name
+		r.store += "://" + filepath.ToSlash(filepath.Join(r.dir, "store"))
 	}
 	if err := build(ctx, r.program); err != nil {
 		return err
