@@ -45,6 +45,13 @@ func (a *app) debugBoltCommand() *cobra.Command {
 		Example:            "  papyra debug bolt check bolt:///var/lib/app\n  papyra debug bolt page bolt:///var/lib/app 3",
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 || args[0] == "--help" || args[0] == "-h" {
+				if err := c.Help(); err != nil {
+					return err
+				}
+				fmt.Fprintln(a.out, "\nbbolt's own help:")
+				args = []string{"--help"}
+			}
 			args, err := a.boltFiles(args)
 			if err != nil {
 				return err

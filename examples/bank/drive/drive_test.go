@@ -25,7 +25,7 @@ func TestTheBankSurvivesKill(t *testing.T) {
 			if err := c.all(t.Context(), &out); err != nil {
 				t.Fatalf("%v\n%s", err, &out)
 			}
-			for _, want := range []string{"on " + engine + "://", "killed " + plural(c.kills, "time"), "0 pending", "0 damages", "writes_total=", "nothing was lost, invented or stuck"} {
+			for _, want := range []string{", on " + engine + ", ", "killed " + plural(c.kills, "time"), "0 pending", "0 damages", "writes_total=", "nothing was lost, invented or stuck"} {
 				if !strings.Contains(out.String(), want) {
 					t.Errorf("the table does not say %q:\n%s", want, &out)
 				}

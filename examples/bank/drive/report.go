@@ -75,7 +75,8 @@ func (r *run) table() error {
 	c, t := r.report.count(), &r.report.trouble
 	w := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	row("bank", "%d clients, %d accounts, %.1f s of load, killed %s (seed %d)", r.config.clients, len(r.accounts), r.load.Seconds(), plural(int(r.killed.Load()), "time"), r.seed)
+	engine, _, _ := strings.Cut(r.store, ":")
+	row("bank", "%d clients, %d accounts, on %s, %.1f s of load, killed %s (seed %d)", r.config.clients, len(r.accounts), engine, r.load.Seconds(), plural(int(r.killed.Load()), "time"), r.seed)
 	row("operations", "%d: %d deposits, %d withdrawals, %d transfers", c.total, c.byKind[deposit], c.byKind[withdrawal], c.byKind[transfer])
 	row("acknowledged", "%d", c.acked)
 	row("refused", "%d withdrawals, for want of money", c.declined)
