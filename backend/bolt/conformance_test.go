@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/bolt"
@@ -19,8 +20,11 @@ import (
 
 // In real directories: with processes that are killed, and stores of older versions.
 func TestConformance(t *testing.T) {
-	conformance.Run(t, inDirectories{bolttest.Harness()}, conformance.Strict(),
-		conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher))
+	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher)}
+	if testing.Short() { // what runs beside what; the others are of kv, whose own test has them
+		opts = append(opts, conformance.Only("OPEN-*", "LOCK-*", "CONC-0[123]", "SCAN-0[1-4]", "COMPACT-12", "FORMAT-*", "CRASH-05", "LEAK-0[12]"))
+	}
+	conformance.Run(t, inDirectories{bolttest.Harness()}, opts...)
 }
 
 // inDirectories adds to bolttest's harness what only a test of this package has.

@@ -15,7 +15,7 @@ func TestAnyDamagedValueIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 	healthy := p.m
 	step := 11
 	if testing.Short() {
-		step = 83
+		step = 331
 	}
 	if os.Getenv("PAPYRA_LONG") != "" {
 		step = 1
@@ -40,7 +40,7 @@ func TestAnyMissingKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 	healthy := p.m
 	var c kvtest.Counts
 	for i, key := range healthy.keys {
-		if testing.Short() && i%8 > 0 {
+		if testing.Short() && i%32 > 0 {
 			continue
 		}
 		p.m = healthy.clone()
@@ -62,7 +62,7 @@ func TestAnyValueOfAnotherKeyIsNoticed(t *testing.T) {
 	healthy := p.m
 	var c kvtest.Counts
 	for i, key := range healthy.keys {
-		if testing.Short() && i%8 > 0 {
+		if testing.Short() && i%32 > 0 {
 			continue
 		}
 		for _, d := range []int{1, 2, 7} {
@@ -88,7 +88,10 @@ func TestAnyDamagedKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 	healthy := p.m
 	step := 13
 	if testing.Short() {
-		step = 61
+		step = 307
+	}
+	if os.Getenv("PAPYRA_LONG") != "" {
+		step = 1
 	}
 	var c kvtest.Counts
 	for i, key := range healthy.keys {
@@ -114,6 +117,9 @@ func TestAnyMissingRunOfKeysIsNoticed(t *testing.T) {
 	healthy := p.m
 	rng := rand.New(rand.NewPCG(5, 6))
 	n := 150
+	if testing.Short() {
+		n = 15
+	}
 	if os.Getenv("PAPYRA_LONG") != "" {
 		n = 3000
 	}
