@@ -65,7 +65,7 @@ func TestAnyValueOfAnotherKeyIsNoticed(t *testing.T) {
 		if testing.Short() && i%32 > 0 {
 			continue
 		}
-		for _, d := range []int{1, 2, 7} {
+		for _, d := range []int{1, 2, 7, nextOfKind(healthy.keys, i)} {
 			other := healthy.keys[(i+d)%len(healthy.keys)]
 			p.m = healthy.clone()
 			p.m.set(key, healthy.values[other])
@@ -80,6 +80,20 @@ func TestAnyValueOfAnotherKeyIsNoticed(t *testing.T) {
 		}
 	}
 	c.Log(t, "keys and values, a value of another key")
+}
+
+// nextOfKind returns how far it is to the next key that is of the same table and part.
+func nextOfKind(keys []string, i int) int {
+	kind := func(key string) [2]byte {
+		k, _ := parseStreamKey([]byte(key))
+		return [2]byte{key[0], k.part}
+	}
+	for d := 1; d < len(keys); d++ {
+		if kind(keys[(i+d)%len(keys)]) == kind(keys[i]) {
+			return d
+		}
+	}
+	return len(keys)
 }
 
 func TestAnyDamagedKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {

@@ -12,7 +12,7 @@
 // stand in its file exactly once (it is stale), or whose test does not exist, is an
 // error and no catch. The exit code is 1 if any survives, or can't be judged.
 //
-// Where to read next: table.go, packing.go.
+// Where to read next: table.go, packing.go, keyvalue.go.
 package main
 
 import (
@@ -44,7 +44,7 @@ type mutant struct {
 	root    bool   // its test needs root, and loop devices
 }
 
-func all() []mutant { return slices.Concat(table, packing) }
+func all() []mutant { return slices.Concat(table, packing, keyValue) }
 
 // workers is how many mutants are tried at a time.
 const workers = 2

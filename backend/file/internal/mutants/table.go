@@ -105,7 +105,7 @@ var table = []mutant{
 		old: "case s.marked():", new: "case false:",
 		pkg: inAttack, test: "TestAMarkAloneIsADamagedStoreAndNeverANewOne"},
 	{name: "no lock is taken", promise: "P9", file: "backend/file/open.go",
-		old: "if s.lock, err = s.dir.Lock(lockName, holder()); err != nil {", new: "if err = nil; err != nil {",
+		old: "if s.lock, err = s.dir.Lock(lockName, disk.Holder()); err != nil {", new: "if err = nil; err != nil {",
 		pkg: inFile, test: "TestASecondWriterInThisProcessIsLockedOutByName", fast: true},
 	{name: "a read-only open locks and mends", promise: "P10", file: "backend/file/open.go",
 		old: "if !s.opts.ReadOnly {\n\t\tif s.lock,", new: "if true {\n\t\tif s.lock,",
