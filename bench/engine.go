@@ -23,7 +23,7 @@ type engine struct {
 }
 
 // engines in the order of the report. The first is papyra's.
-var engines = []engine{fileEngine, pebbleEngine, raftWALEngine, tidwallEngine, etcdEngine, rosedbEngine, bboltEngine, badgerEngine, sqliteEngine}
+var engines = []engine{fileEngine, boltEngine, pebbleEngine, raftWALEngine, tidwallEngine, etcdEngine, rosedbEngine, bboltEngine, badgerEngine, sqliteEngine}
 
 // A store is an open store. What it can do beside being closed is said by the
 // interfaces below; what an engine has no such call for is "n/a" in its rows.

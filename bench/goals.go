@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// A goal is a figure that is wanted of the file engine: docs/design.md §11.
+// A goal is a figure that is wanted of an engine of papyra: docs/design.md §11.
 type goal struct {
 	what   string
 	figure string  // the engine's own
@@ -40,7 +40,7 @@ func goals(r *results) []goal {
 	against := func(row, peer string) float64 { return file(row, value) / r.of(row, peer).value() }
 	best := func(row string) float64 {
 		for _, name := range r.ranked(row, highest) {
-			if name != "file" {
+			if name != fileEngine.name && name != boltEngine.name {
 				return against(row, name)
 			}
 		}
@@ -75,6 +75,23 @@ func goals(r *results) []goal {
 	least("batches of 100", "events/s", file("batch-100", value), best("batch-100"), 1.8, "× the best peer")
 	least("batches of 1,000", "events/s", file("batch-1000", value), best("batch-1000"), 2, "× the best peer")
 
+	bolt := func(row string) (figure, ratio float64) {
+		figure = r.of(row, boltEngine.name).value()
+		return figure, figure / r.of(row, bboltEngine.name).value()
+	}
+	for _, g := range []struct {
+		what, row string
+		bound     float64
+		about     string
+	}{
+		{"bolt, 1 writer", one, 0.9, "× bbolt.Update"},
+		{"bolt, 64 writers", many, 1.5, "× bbolt.Batch at 1 ms"},
+		{"bolt, 1,024 writers", crowd, 0.9, "× bbolt.Batch at 1 ms"},
+	} {
+		figure, ratio := bolt(g.row)
+		least(g.what, "events/s", figure, ratio, g.bound, g.about)
+	}
+
 	cached := func(s sample) float64 { return s.Cached }
 	least("replay", "records/s", file("replay", value), against("replay", "pebble"), 3, "× pebble")
 	least("replay", "records/s", file("replay", value), against("replay", "raft-wal"), 20, "× raft-wal")
@@ -104,7 +121,7 @@ const memoryMost = 256
 func lessAllowance(s sample) float64 { return (s.Disk - 256<<10) / s.Caller }
 
 func goalTable(r *results) table {
-	t := table{head: []string{"what", "file", "wanted", "measured", ""}, left: 1}
+	t := table{head: []string{"what", "figure", "wanted", "measured", ""}, left: 1}
 	for _, g := range goals(r) {
 		verdict, measured := g.verdict(), trim(g.ratio)
 		if verdict == "MISSED" {
