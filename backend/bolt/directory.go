@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,7 +27,7 @@ func (directory) Look(dir string) backend.Look {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return bad("the directory can't be read: %v", errors.Unwrap(err))
+		return bad("the directory can't be read: %v", cause(err))
 	}
 	var names []string
 	kept := false
@@ -50,10 +51,18 @@ func (directory) Look(dir string) backend.Look {
 	return backend.Look{Severity: backend.Damage, Empty: true}
 }
 
+// cause is what an error of the operating system says without the path.
+func cause(err error) error {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
 func lookFile(path string) backend.Look {
 	f, err := disk.OpenFile(path, os.O_RDONLY)
 	if err != nil {
-		return backend.Look{Severity: backend.Damage, Detail: fmt.Sprintf("its %s can't be read: %v", fileName, errors.Unwrap(err))}
+		return backend.Look{Severity: backend.Damage, Detail: fmt.Sprintf("its %s can't be read: %v", fileName, cause(err))}
 	}
 	defer f.Close()
 	t, err := readTree(f)
