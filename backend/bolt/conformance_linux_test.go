@@ -26,11 +26,10 @@ func TestConformanceOnADiskThatFails(t *testing.T) {
 	onADiskThatFails(t, bolt.Options{})
 }
 
-// The smallest pages, so that every rule meets splits, branches and values that go on over
-// many pages.
-func TestConformanceInSmallPages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the same code as TestConformanceOnADiskThatFails runs, more often: left out of the short run")
+// With the smallest pages there are many times as many changes to cut the power before.
+func TestSmallPagesOnADiskThatFails(t *testing.T) {
+	if os.Getenv(longRun) == "" {
+		t.Skip("the same as TestConformanceOnADiskThatFails, with more of everything: PAPYRA_LONG=1 runs it")
 	}
 	onADiskThatFails(t, bolt.Options{PageBytes: 1 << 10})
 }

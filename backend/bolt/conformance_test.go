@@ -27,6 +27,16 @@ func TestConformance(t *testing.T) {
 	conformance.Run(t, inDirectories{bolttest.Harness()}, opts...)
 }
 
+// The smallest pages, so that every rule meets splits, branches and values that go on over
+// many pages.
+func TestConformanceInSmallPages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same code as TestConformance runs, more often: left out of the short run")
+	}
+	conformance.Run(t, bolttest.HarnessWith(bolt.Options{PageBytes: 1 << 10}), conformance.Strict(), conformance.Budget(time.Minute),
+		conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher, conformance.SeamKiller, conformance.SeamFixturer))
+}
+
 // inDirectories adds to bolttest's harness what only a test of this package has.
 type inDirectories struct{ conformance.Harness }
 
