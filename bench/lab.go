@@ -171,7 +171,7 @@ func (l *lab) stream(ctx context.Context, e engine, name string) (got sample, er
 
 const (
 	streamReads = 1000 // streams that are read
-	streamWarm  = 50   // and before the clock starts
+	streamWarm  = 5000 // and before the clock starts: what a store keeps in memory is there then
 )
 
 // open measures opening a filled store that was closed in order, in milliseconds: the

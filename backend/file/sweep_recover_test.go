@@ -118,7 +118,7 @@ func TestACrashInsideARecoveryComesToTheSameEnd(t *testing.T) {
 			rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 			list = append(list, all[:min(n, len(all))]...)
 		}
-		many := sweepReach(40, 8, 2)
+		many, inner := sweepReach(40, 8, 1), sweepReach(1, 1, 10)
 		pick(many, func(r *sweepRot) { r.flips(37, 37, 4001) })
 		pick(many, func(r *sweepRot) { r.blocks(3, 2) })
 		pick(many, func(r *sweepRot) { r.cuts(199) })
@@ -139,6 +139,9 @@ func TestACrashInsideARecoveryComesToTheSameEnd(t *testing.T) {
 				}
 				damaged++
 				l.Replay(func(i int, next *faultfs.Event, now *faultfs.FS) bool {
+					if rng.IntN(inner) > 0 {
+						return true
+					}
 					for _, one := range sweepCrashes(now, next, rng, 1, 0, sweepReach(10, 2, 1)) {
 						c.do(fmt.Sprintf("%s; event %d, before %s, %s", what, i, sweepSay(next), one.what), func() error { return s.recoversTo(one.dir, mode, want) })
 					}
