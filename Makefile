@@ -58,7 +58,8 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/file/internal/counts docs/durability.md
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
-	$(GO) test -count=1 -v -timeout=60m ./conformance/... ./backend/memory/... ./backend/file/... ./backend/bolt/... ./backend/internal/...
+	$(GO) test -count=1 -v -timeout=60m ./conformance/... ./backend/memory/... ./backend/file/... ./backend/internal/...
+	PAPYRA_LONG=1 $(GO) test -count=1 -v -timeout=60m -run=Conformance ./backend/bolt
 	cd examples/custombackend && $(GO) test -count=1 -v -run TestConformance .
 
 man: ## write the manual pages of the command into bin/man

@@ -30,8 +30,8 @@ func TestConformance(t *testing.T) {
 // The smallest pages, so that every rule meets splits, branches and values that go on over
 // many pages.
 func TestConformanceInSmallPages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the same code as TestConformance runs, more often: left out of the short run")
+	if os.Getenv(longRun) == "" {
+		t.Skip("the same code as TestConformance runs, more often: PAPYRA_LONG=1 runs it")
 	}
 	conformance.Run(t, bolttest.HarnessWith(bolt.Options{PageBytes: 1 << 10}), conformance.Strict(), conformance.Budget(time.Minute),
 		conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher, conformance.SeamKiller, conformance.SeamFixturer))
