@@ -36,7 +36,7 @@ OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused with ErrConf
     seed:    0x5f2a
     again:   PAPYRA_CONFORMANCE_SEED=0x5f2a go test -run 'TestConformance/OCC-02'
     blocks:  APPEND-18 OCC-03 OCC-05 METRIC-03 COMPACT-11
-    help:    docs/conformance.md#occ-02
+    help:    https://github.com/papyra-go/papyra/blob/main/docs/conformance.md#occ-02
 ` + "```" + `
 
 ` + "`done`" + ` is the last that was done. ` + "`again`" + ` judges this rule alone, and what it requires, with the same seed; how goroutines interleave does not follow from the seed. What stands under ` + "`blocks`" + ` can't be judged until this rule passes.

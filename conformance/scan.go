@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/metrics"
@@ -13,11 +14,11 @@ import (
 func scanGroup() Group {
 	corrupter, digester := []Seam{SeamCorrupter}, []Seam{SeamDigester}
 	return Group{"SCAN", "What a scan finds, and what reads make of stored bytes that rot.", []Rule{
-		{ID: "SCAN-01", Name: "a healthy store is clean", Requires: needs(intact, []ID{"APPEND-19", "APPEND-22", "OCC-01", "READ-13"}), Since: "0.4",
+		{ID: "SCAN-01", Name: "a healthy store is clean", Requires: needs(intact, []ID{"APPEND-19", "APPEND-22", "OCC-01", "OPEN-14", "READ-13"}), Since: "0.4",
 			Sentence: "A scan of a healthy store, quick or full, finds no damage and no warning: while it is empty, after every kind of write, and after opening again.",
 			Check:    scan01},
 		{ID: "SCAN-02", Name: "damage that a read meets is found", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-04", "SCAN-08"}, Since: "0.4",
-			Sentence: "Whatever stored byte is wrong, if any read is ErrCorrupt a full scan reports damage.",
+			Sentence: "Whatever stored byte is wrong, if any read is ErrCorrupt a full scan is not clean.",
 			Check:    scan02},
 		{ID: "SCAN-03", Name: "a scan changes nothing", Seams: digester, Requires: []ID{"SCAN-04", "OPEN-13"}, Since: "0.4",
 			Sentence: "Scans, quick and full, change no stored byte.",
@@ -32,7 +33,7 @@ func scanGroup() Group {
 			Sentence: "A scan of a store that is damaged in two places, each of which costs records, reports more than where only one is.",
 			Check:    scan06},
 		{ID: "SCAN-07", Name: "a scan ends with its context", Requires: []ID{"SCAN-01", "CTX-01"}, Since: "0.4",
-			Sentence: "A scan whose context ends while it runs ends with the context's error, or was through by then.",
+			Sentence: "A scan whose context ends when it has told of half its way at most ends with the context's error.",
 			Check:    scan07},
 		{ID: "SCAN-08", Name: "no wrong byte is a lie", Capability: Durable, Seams: corrupter, Requires: sound, Since: "0.4",
 			Sentence: "Whatever stored byte is wrong, an open, a read, a listing, a head and a snapshot each say what was stored or an error that wraps ErrCorrupt or ErrFormat, never other bytes, and never less; but for the end of the store where a scan calls it a torn tail.",
@@ -40,6 +41,9 @@ func scanGroup() Group {
 		{ID: "SCAN-09", Name: "a finding says where", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-02"}, Since: "0.4",
 			Sentence: "Of damage that a read meets, some finding names the place: a file and an offset, or the stream and the version, or the position.",
 			Check:    scan09},
+		{ID: "SCAN-10", Name: "a scan tells how far it is", Requires: []ID{"SCAN-01"}, Since: "0.4",
+			Sentence: "Progress is told of a full scan of a store that holds something: how much of how much, neither of which falls, at last that all is done; and nothing once Scan has returned.",
+			Check:    scan10},
 	}}
 }
 
@@ -74,33 +78,78 @@ func scan01(c *Case) {
 
 // again opens the store again, if it can be; else it returns nil.
 func (c *Case) again(s Subject) Subject {
-	before := c.last(s)
-	s = c.reopen(s)
-	if c.last(s) != before { // a store that ends with its backend
+	if c.volatile {
 		return nil
 	}
-	return s
+	return c.reopen(s)
 }
 
 func scan07(c *Case) {
 	s := c.open()
-	for i := range 20 {
-		b := unchecked(fmt.Sprint("s", i), 50)
-		c.put(s, b)
-	}
+	c.bulk(s)
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	report, err := s.Scan(ctx, &backend.ScanOptions{Progress: func(int64, int64) { cancel() }})
-	c.note("a scan whose context ends at its first progress: %s", errText(err))
-	if err != nil {
-		c.wantError("a scan whose context ends", err, context.Canceled)
+	at := ""
+	report, err := s.Scan(ctx, &backend.ScanOptions{Progress: func(done, total int64) {
+		if at == "" && done <= total/2 {
+			at = fmt.Sprintf("%d of %d", done, total)
+			cancel()
+		}
+	}})
+	c.note("a scan whose context ends at %q: %s", at, errText(err))
+	if at == "" { // it tells of no step so early
+		c.noError("Scan", err)
+		c.check(report.Clean(), "a clean store", "%s", few(anomalies(report)))
 	} else {
-		c.check(report != nil && report.Clean(), "a clean report", "%+v", report)
+		c.wantError("a scan whose context ends at "+at, err, context.Canceled)
 	}
 	ctx2, cancel2 := context.WithCancel(c.ctx)
 	cancel2()
 	_, err = s.Scan(ctx2, nil)
 	c.wantError("a scan with a context that has ended", err, context.Canceled)
+}
+
+// bulk stores a few megabytes, so that what goes through all of it has a way to go.
+func (c *Case) bulk(s Subject) {
+	for i := range 20 {
+		b := unchecked(fmt.Sprint("s", i), 50)
+		for j := range b.Records {
+			b.Records[j].Payload = c.random(4 << 10)
+		}
+		c.put(s, b)
+	}
+}
+
+func scan10(c *Case) {
+	s := c.open()
+	c.bulk(s)
+	type step struct{ done, total int64 }
+	var mu sync.Mutex
+	var told []step
+	late, returned := 0, 0
+	for scan := range 2 {
+		_, err := s.Scan(c.ctx, &backend.ScanOptions{Progress: func(done, total int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			if told = append(told, step{done, total}); scan < returned {
+				late++
+			}
+		}})
+		c.noError("Scan", err)
+		mu.Lock()
+		steps, overdue := told, late
+		told, returned = nil, scan+1
+		mu.Unlock()
+		c.note("a scan told %d times", len(steps))
+		c.check(overdue == 0, "nothing once Scan has returned", "the scan before told %d times more", overdue)
+		c.check(len(steps) > 0, "to be told at least once", "a full scan told nothing")
+		last := step{0, 1}
+		for _, now := range steps {
+			c.check(last.done <= now.done && last.total <= now.total && now.done <= now.total, fmt.Sprintf("no less than %d of %d", last.done, last.total), "%d of %d", now.done, now.total)
+			last = now
+		}
+		c.check(last.done == last.total, fmt.Sprintf("at last %d of %d", last.total, last.total), "%d of %d", last.done, last.total)
+	}
 }
 
 func readOnly(o *backend.Options) { o.ReadOnly = true }
@@ -304,7 +353,7 @@ func scan02(c *Case) {
 			return
 		}
 		report := c.scan(s, false)
-		c.check(report.Damages > 0, "a scan that reports damage", "byte %d of %d is wrong, reads are ErrCorrupt, and the scan reports %d damages, %d warnings, %d notices", at, r.bytes, report.Damages, report.Warnings, report.Notices)
+		c.check(!report.Clean(), "a scan that is not clean", "byte %d of %d is wrong, reads are ErrCorrupt, and the scan is clean: %s", at, r.bytes, few(anomalies(report)))
 	})
 }
 

@@ -220,7 +220,7 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.budget+graceAfterBudget/2) // after the watch, which shows where a check hangs
 	defer cancel()
-	c := &Case{ctx: ctx, env: env, store: store}
+	c := &Case{ctx: ctx, env: env, store: store, volatile: s.info.Volatile}
 	if !s.watch(c, r.Check) { // it still uses the store
 		return c.outcome
 	}

@@ -242,9 +242,10 @@ func (s *openStore) prepare() error {
 		return fmt.Errorf("%w: log: a frame is not whole", backend.ErrCorrupt)
 	}
 	if s.readOnly {
-		if m.flaws.readOnlyWrites {
+		if m.flaws.readOnlyWrites && m.named {
 			m.note()
 		}
+		m.named = m.named || m.flaws.readOnlyMakes
 		return nil
 	}
 	if s.w.disk.torn > 0 && m.flaws.tornGlued { // what stands behind a fragment is lost with it
