@@ -66,7 +66,7 @@ func compactGroup() Group {
 		{ID: "COMPACT-16", Name: "a compaction that fails leaves old or new", Capability: Compacts, Seams: []Seam{SeamFaulter}, Requires: []ID{"FAULT-05", "COMPACT-08", "COMPACT-13"}, Since: "0.4",
 			Sentence: "Whichever write or sync of a compaction fails, each stream reads from the floor that it had or from the cut's, what lies above is whole, and the compaction can be made again.",
 			Check:    compact16},
-		{ID: "COMPACT-17", Name: "a compaction does not make damage vanish", Capability: Compacts, Seams: []Seam{SeamCorrupter}, Requires: []ID{"SCAN-09", "COMPACT-13"}, Since: "0.4",
+		{ID: "COMPACT-17", Name: "a compaction does not make damage vanish", Capability: Compacts, Seams: []Seam{SeamCorrupter}, Requires: []ID{"SCAN-05", "COMPACT-13"}, Since: "0.4",
 			Sentence: "A compaction of a damaged store fails or succeeds; either way every record that could be read can be read, reads across the damage are ErrCorrupt as before, and a scan reports it.",
 			Check:    compact17},
 		{ID: "COMPACT-18", Name: "the report says what went", Level: Should, Capability: Compacts, Requires: []ID{"COMPACT-05"}, Since: "0.4",

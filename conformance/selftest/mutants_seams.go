@@ -81,7 +81,8 @@ func seamMutants() []mutant {
 			})(nil, h)
 		}),
 		flawed("SCAN-08", "reads do not check", flaws{readBlind: true}),
-		flawed("SCAN-08", "reads leave out what does not pass its check", flaws{readSkips: true}), // Papyra
+		flawed("SCAN-08", "a stream ends before its damaged end", flaws{headShort: true}),
+		flawed("SCAN-11", "reads leave out what does not pass its check", flaws{readSkips: true}), // Papyra
 		flawed("SCAN-09", "findings have no place", flaws{scanNowhere: true}),
 		broken("METRIC-06", "a scan that finds something counts one more", func(_ *world, h *hooked) {
 			h.scan = func(ctx context.Context, o *backend.ScanOptions, next scanFunc) (*backend.ScanReport, error) {
