@@ -45,6 +45,14 @@ OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused with ErrConf
 
 ` + "`Report.Write`" + ` writes text for people, JSON for programs, JUnit XML for build servers and Markdown for a README. JUnit has a case for each rule and one for the whole, which fails whenever the report is not conformant. Markdown has one row for a table of backends, then a table of the groups; ` + "`MarkdownHeader`" + ` and ` + "`MarkdownRow`" + ` make a table of several. An example of each stands in [conformance/testdata](../conformance/testdata), and tests hold the program to them.
 
+` + "`go test`" + ` says nothing of a test that passes. Whether a green one is conformant, and of how many rules, stands in its log, which ` + "`-v`" + ` shows, and in the file that the environment names:
+
+` + "```" + `
+PAPYRA_CONFORMANCE_REPORT='report-*.md' go test -run TestConformance .
+` + "```" + `
+
+The ending says the format: ` + "`.txt` `.json` `.xml`" + ` (JUnit) or ` + "`.md`" + `. A ` + "`*`" + ` stands for the test's name; a relative name is one in the directory of the package.
+
 The JSON's ` + "`schema`" + ` is ` + "`papyra.conformance/1`" + `. Fields may be added within a version; one that changes its meaning or goes raises it.
 
 | field | |
