@@ -130,13 +130,10 @@ func compact16(c *Case) {
 }
 
 func compact17(c *Case) {
-	r := c.rotting()
-	r.hurt()
-	s := c.open(unjudged)
+	r, s, before := c.hurt()
 	if !s.Capabilities().Compact {
 		c.unsupported("the engine does not claim compaction")
 	}
-	before := c.survivors(s, r.want.streams)
 	for range 2 {
 		if err := c.tryCompact(s); err != nil {
 			c.wantError("a compaction of a damaged store", err, backend.ErrCorrupt)
