@@ -268,6 +268,7 @@ func ctx04(c *Case) {
 const (
 	longRead    = 30 * time.Millisecond
 	longestRead = 32 << 10
+	ctxTries    = 5 // on a machine that is busy a context may end before the read begins
 )
 
 func ctx08(c *Case) {
@@ -284,25 +285,33 @@ func ctx08(c *Case) {
 			c.put(s, unchecked("a", 1024))
 			n += 1024
 		}
-		var err error
-		took, err = read(c.ctx)
-		c.noError(queryText(q), err)
+		took = longRead
+		for range 3 { // the quickest: any may be slow on a machine that is busy
+			once, err := read(c.ctx)
+			c.noError(queryText(q), err)
+			took = min(took, once)
+		}
 		c.note("a read of dead letters among %d events takes %v", n, took.Round(time.Microsecond))
 	}
 	if took < longRead {
 		return
 	}
-	const tries = 8 // the context may end late on a machine that is busy
-	for range tries {
+	left, stayed := 0, 0
+	for left < ctxTries && stayed < ctxTries {
 		ctx, cancel := context.WithTimeout(c.ctx, took/4)
-		_, err := read(ctx)
+		took, err := read(ctx)
 		cancel()
-		if err != nil {
+		switch {
+		case err != nil:
 			c.wantError("a read whose context ends inside it", err, context.DeadlineExceeded)
-			return
+			left++
+		case took < longRead*3/4: // it was quick this time
+			left++
+		default:
+			stayed++
 		}
 	}
-	c.failf("an end with its context", "a read that takes %v went on to its end %d times, though its context ended after a quarter", took.Round(time.Millisecond), tries)
+	c.check(stayed < left, "an end with its context", "reads that take %v and more went on to their end %d times of %d, though their context ended after a quarter of that", longRead, stayed, stayed+left)
 }
 
 // marked is the key of a value in a caller's context.

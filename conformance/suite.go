@@ -178,8 +178,10 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 		case Pass:
 		case Unsupported: // then this one is about what is not claimed, too
 			unclaimed = required
-		default:
-			res.BlockedBy = append(res.BlockedBy, id)
+		default: // what does not count keeps nothing that does from being judged
+			if s.strict || !required.Provisional || res.Provisional {
+				res.BlockedBy = append(res.BlockedBy, id)
+			}
 		}
 	}
 	switch {
