@@ -36,7 +36,7 @@ func openGroup() Group {
 		{ID: "OPEN-05", Name: "a refused open changes nothing", Capability: Reopens, Requires: survives,
 			Sentence: "An open that is refused leaves the store as it was, and able to be opened.",
 			Check:    open05},
-		{ID: "OPEN-06", Name: "closing twice is closing once", Requires: []ID{"OPEN-14"},
+		{ID: "OPEN-06", Name: "closing twice is closing once", Requires: []ID{"OPEN-01", "OPEN-14"},
 			Sentence: "Close may be called again, also at the same time, and returns nil each time.",
 			Check:    open06},
 		{ID: "OPEN-07", Name: "Close beside appends keeps every verdict true", Capability: Reopens, Requires: needs(survives, []ID{"OPEN-08"}),
