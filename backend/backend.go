@@ -179,6 +179,7 @@ func (b *Backend) closeAlone() error {
 	b.alone.Lock()
 	defer b.alone.Unlock()
 	b.gate.close()
+	b.commit.done()
 	return safely(b.driver.Close)
 }
 

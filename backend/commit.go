@@ -217,6 +217,16 @@ func (c *committer) stop() {
 	c.left(c.waiting, c.bytes)
 }
 
+// done lets go of the watchdog, which would keep the Backend in memory until it looks
+// again. Nobody is inside any more.
+func (c *committer) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watchdog != nil {
+		c.watchdog.Stop()
+	}
+}
+
 // answer tells r's caller, who may then use r for something else.
 func (r *request) answer(err error) {
 	r.err = err

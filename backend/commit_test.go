@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -246,6 +248,23 @@ func TestTheQueuesBytesAreBoundedAndCallersWaitOnTheirContext(t *testing.T) {
 		}
 		b.Close()
 	})
+}
+
+// The timer that looks for appends that hang would keep it for WriteTimeout.
+func TestAClosedBackendIsNotKeptInMemory(t *testing.T) {
+	b := over(t, new(stub), nil)
+	if _, err := b.Append(t.Context(), one("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept := weak.Make(b)
+	for deadline := time.Now().Add(backend.DefaultWriteTimeout / 3); kept.Value() != nil; runtime.GC() {
+		if time.Now().After(deadline) {
+			t.Fatal("it is")
+		}
+	}
 }
 
 func TestACallersRecordsAreNotChanged(t *testing.T) {

@@ -29,8 +29,9 @@ import (
 //
 // # What a driver must do
 //
-//   - Honour ctx between steps. Append is called with the Backend's own context: no
-//     caller's cancel reaches it.
+//   - Honour ctx between steps, also where a loop goes through much and yields little, such
+//     as a read of one kind, or a scan. Append is called with the Backend's own context:
+//     no caller's cancel reaches it.
 //   - Wrap every error in a sentinel of this package and add the place.
 //   - Never hand out bytes that were not appended: check each record's checksum
 //     (package codec) on each read, and report [ErrCorrupt] with its place.

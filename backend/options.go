@@ -44,7 +44,9 @@ type Options struct {
 	// Nothing is cut before [Backend.Compact] is called. Default: all is kept.
 	Retention Retention
 	// ReadOnly opens without taking the write lock and without changing a byte, also
-	// on a read-only medium. Appends and repairs are then [ErrUnsupported].
+	// on a read-only medium. Appends, cuts and repairs are then [ErrUnsupported]. Where
+	// no store is none is made: opening is [ErrUnavailable], or [ErrFormat] if the place
+	// is there, or what is opened is empty.
 	ReadOnly bool
 }
 

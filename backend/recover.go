@@ -14,7 +14,8 @@ type RecoveryOptions struct {
 	DryRun bool
 	// QuarantineDir is where damaged bytes go. Default: inside the store.
 	QuarantineDir string
-	// Progress is told how far the scans before and after are.
+	// Progress is told how far the scans before and after are, each from its beginning: see
+	// [ScanOptions.Progress].
 	Progress func(done, total int64)
 }
 

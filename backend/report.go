@@ -21,7 +21,8 @@ const (
 type ScanPlan struct {
 	Depth ScanDepth
 	// Progress, if not nil, is told now and then how many bytes (or other units) of
-	// how many are done. It is called by the scan's goroutine and must be quick.
+	// how many are done; see [ScanOptions.Progress] for what may be relied on. The ends
+	// of the steps after which ctx is looked at are good places.
 	Progress func(done, total int64)
 }
 
@@ -255,7 +256,8 @@ func (f StreamFloor) Takes(r *Record) bool {
 	return r.Version < f.Floor
 }
 
-// CompactionStats is what a driver's compaction did. Records are of every kind.
+// CompactionStats is what a driver's compaction did. Records are of every kind. What was
+// taken and is still on the medium counts: it is not said to be gone before it is.
 type CompactionStats struct {
 	RecordsBefore, RecordsAfter int64
 	BytesBefore, BytesAfter     int64 // on the medium

@@ -10,7 +10,9 @@ type ScanOptions struct {
 	// Quick checks only what a start relies on: manifest, headers, footers, tail.
 	Quick bool
 	// Progress, if not nil, is told now and then how many of how many units (bytes,
-	// mostly) are done. The scan's goroutine calls it.
+	// mostly) are done. Neither figure falls. A full scan that comes to its end has told
+	// last that all is done; of an empty store, and where it is quick, it may tell nothing.
+	// One call at a time is made of it, and none once Scan has returned.
 	Progress func(done, total int64)
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +31,8 @@ func appendGroup() Group {
 		{ID: "APPEND-05", Name: "results carry the stored numbers", Requires: appends,
 			Sentence: "A result's version and position, Head and Last are those of the records that are read back.",
 			Check:    append05},
-		{ID: "APPEND-06", Name: "a batch keeps its order and says so", Requires: appends,
-			Sentence: "A batch's records are stored in its order; each says its place in the batch, and the first alone carries the batch's ID.",
+		{ID: "APPEND-06", Name: "a batch keeps its order and says so", Requires: []ID{"APPEND-02", "APPEND-10"},
+			Sentence: "A batch's records are stored in its order, each with its own type, payload and meta; each says its place in the batch, and the first alone carries the batch's ID.",
 			Check:    append06},
 		{ID: "APPEND-07", Name: "an empty batch is a no-op", Requires: stored,
 			Sentence: "Appending no records returns no error and a zero result, stores nothing and counts nothing.",
@@ -63,7 +64,7 @@ func appendGroup() Group {
 		{ID: "APPEND-16", Name: "records without a time get the clock's", Requires: stored,
 			Sentence: "A record with a zero time is stamped by the backend's clock, in UTC; one that brings a time keeps it.",
 			Check:    append16},
-		{ID: "APPEND-17", Name: "limits hold on both sides", Requires: needs(intact, []ID{"APPEND-08"}),
+		{ID: "APPEND-17", Name: "limits hold on both sides", Requires: needs(intact, []ID{"APPEND-08", "OPEN-14"}),
 			Sentence: "A record and a batch of exactly the limit are stored; one byte more is ErrTooLarge, and nothing is stored.",
 			Check:    append17},
 		{ID: "APPEND-18", Name: "AppendAll judges each batch alone", Requires: []ID{"OCC-01", "OCC-02", "OCC-04"},
@@ -191,12 +192,20 @@ func append06(c *Case) {
 	id := backend.BatchID{7, 7, 7}
 	b := expecting("a", 0, 9)
 	b.ID = id
+	for i := range b.Records { // none like another
+		r := &b.Records[i]
+		r.Payload = c.random(3 * i)
+		r.Meta, _ = backend.MakeMeta("place", strings.Repeat("x", i))
+	}
 	c.put(s, b)
-	c.put(s, unchecked("a", 3))
+	second := unchecked("a", 3)
+	c.put(s, second)
 	got := c.read(s, backend.Query{Stream: "a"})
-	want := slices.Concat(types(b.Records), types(b.Records[:3]))
-	c.check(slices.Equal(types(got), want), fmt.Sprint(want), "%v", types(got))
+	want := slices.Concat(b.Records, second.Records)
+	c.check(slices.Equal(types(got), types(want)), fmt.Sprint(types(want)), "%v", types(got))
 	for i := range got {
+		c.check(bytes.Equal(got[i].Payload, want[i].Payload), "the payload that was appended", "record %d: %s", i, bytesDifference(got[i].Payload, want[i].Payload))
+		c.check(bytes.Equal(got[i].Meta, want[i].Meta), "the meta that was appended", "record %d: %s", i, bytesDifference(got[i].Meta, want[i].Meta))
 		ref := backend.BatchRef{Place: uint32(i % 9)}
 		if i == 0 {
 			ref.ID = id

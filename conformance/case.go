@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type Case struct {
 	ctx      context.Context
 	env      *Env
 	store    Store
+	volatile bool // a store ends with its backend
 	opened   []Subject
 	cleanups []func() // run when the check has ended, the newest first
 
@@ -75,15 +77,22 @@ func (c *Case) check(ok bool, wanted, seen string, args ...any) {
 // noError fails the rule if err is not nil.
 func (c *Case) noError(what string, err error) {
 	if err != nil {
-		c.failf("no error", "%s: %v", what, err)
+		c.failf("no error", "%s", doing(what, err))
 	}
 }
 
 // wantError fails the rule unless err wraps sentinel.
 func (c *Case) wantError(what string, err, sentinel error) {
 	if !errors.Is(err, sentinel) {
-		c.failf(fmt.Sprintf("an error that wraps %q", sentinel), "%s: %v", what, errText(err))
+		c.failf(fmt.Sprintf("an error that wraps %q", sentinel), "%s", doing(what, err))
 	}
+}
+
+// doing is what was done and what came of it. An error of a Backend begins with its call,
+// which is not said twice.
+func doing(what string, err error) string {
+	call, _, _ := strings.Cut(what, " ")
+	return what + ": " + strings.TrimPrefix(errText(err), strings.ToLower(call)+": ")
 }
 
 func errText(err error) string {
@@ -185,7 +194,7 @@ func (c *Case) tryOpenAt(ctx context.Context, store Store, changes ...func(*back
 		change(&opts)
 	}
 	s, err := store.Open(ctx, opts)
-	c.note("open%s: %s", optionsText(opts), errText(err))
+	c.note("%s", doing("open"+optionsText(opts), err))
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +219,7 @@ func optionsText(o backend.Options) string {
 // close closes s, which must work.
 func (c *Case) close(s Subject) {
 	err := s.Close()
-	c.note("close: %s", errText(err))
+	c.note("%s", doing("close", err))
 	c.noError("close", err)
 }
 

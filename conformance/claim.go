@@ -15,7 +15,7 @@ func claimGroup() Group {
 		{ID: "CLAIM-02", Name: "what is claimed is done", Requires: needs(intact, []ID{"APPEND-22", "METRIC-05", "READ-13"}), Since: "0.2",
 			Sentence: "Repair and quarantine that Capabilities claims succeed on a healthy store and leave it clean, and a compaction with an empty cut succeeds; what can be read stays as it is, and appends go on.",
 			Check:    claim02},
-		{ID: "CLAIM-03", Name: "what a backend says of itself stays", Requires: intact, Since: "0.4",
+		{ID: "CLAIM-03", Name: "what a backend says of itself stays", Requires: needs(intact, []ID{"OPEN-14"}), Since: "0.4",
 			Sentence: "Capabilities, limits and the engine's name are the same whatever is stored, and after opening again.",
 			Check:    claim03},
 	}}

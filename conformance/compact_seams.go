@@ -9,7 +9,7 @@ import (
 	"github.com/papyra-go/papyra/backend"
 )
 
-// The rules of COMPACT that need seams: crashes, failures and damage.
+// The rules of COMPACT about crashes, failures and damage, which need seams, and about reports.
 
 func compact15(c *Case) {
 	store := seam[Crasher](c)
@@ -130,20 +130,16 @@ func compact16(c *Case) {
 }
 
 func compact17(c *Case) {
-	r := c.rotting()
-	r.hurt()
-	s := c.open(unjudged)
+	r, s, before := c.hurt()
 	if !s.Capabilities().Compact {
 		c.unsupported("the engine does not claim compaction")
 	}
-	before := c.survivors(s, r.want.streams)
 	for range 2 {
 		if err := c.tryCompact(s); err != nil {
 			c.wantError("a compaction of a damaged store", err, backend.ErrCorrupt)
 		}
 		c.keeps("after a compaction", c.survivors(s, r.want.streams), before)
-		_, err := collect(c.ctx, s, backend.Query{Kinds: backend.AllKinds})
-		c.wantError("a read of the store across the damage", err, backend.ErrCorrupt)
+		c.wantError("reading the streams across the damage", r.streams(s), backend.ErrCorrupt)
 		report := c.scan(s, false)
 		c.check(report.Damages > 0, "a scan that reports damage", "%s", few(anomalies(report)))
 		s = c.reopen(s, unjudged)
@@ -160,4 +156,37 @@ func compact18(c *Case) {
 	report, err := s.Compact(c.ctx, backend.Cut{Floors: []backend.StreamFloor{deletion("gone")}})
 	c.noError("Compact", err)
 	c.check(report.RecordsAfter < report.RecordsBefore && report.BytesAfter < report.BytesBefore, "fewer records and bytes after than before", "%+v", report.CompactionStats)
+}
+
+func compact19(c *Case) {
+	s := c.openCompacting()
+	for _, stream := range []string{"a", "b", "gone"} {
+		b := unchecked(stream, 10)
+		for i := range b.Records {
+			b.Records[i].Payload = c.random(2 << 10)
+		}
+		c.put(s, b)
+		c.snapshot(s, stream, 4, "older")
+		c.snapshot(s, stream, 8, "newest")
+	}
+	c.put(s, unchecked(audits("x"), 5))
+	before := backend.CompactionStats{RecordsBefore: 41, RecordsAfter: 41}
+	for round, floors := range [][]backend.StreamFloor{{floorAt(audits("x"), 3), floorAt("a", 7), deletion("gone")}, nil, {floorAt("b", 9)}, nil} {
+		report, err := s.Compact(c.ctx, backend.Cut{Floors: floors})
+		c.noError("Compact", err)
+		left := c.read(s, backend.Query{Kinds: backend.AllKinds})
+		now := report.CompactionStats
+		c.note("compact %s: %+v, %d records are left", cutText(floors), now, len(left))
+		if round == 0 {
+			c.check(now.RecordsBefore == 41, "41 records before", "%d", now.RecordsBefore)
+		}
+		c.check(int64(len(left)) <= now.RecordsAfter && now.RecordsAfter <= now.RecordsBefore && now.RecordsBefore <= before.RecordsAfter,
+			fmt.Sprintf("at most %d records before, and after no more than that and no fewer than the %d that are left", before.RecordsAfter, len(left)), "%d and %d", now.RecordsBefore, now.RecordsAfter)
+		size := int64(0)
+		for i := range left {
+			size += int64(len(left[i].Payload))
+		}
+		c.check(min(now.BytesBefore, now.BytesAfter) >= size, fmt.Sprintf("at least the %d bytes of the payloads that are left", size), "%d before, %d after", now.BytesBefore, now.BytesAfter)
+		before = now
+	}
 }

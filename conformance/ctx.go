@@ -35,6 +35,9 @@ func ctxGroup() Group {
 		{ID: "CTX-07", Name: "a write that hangs keeps nobody from reading", Seams: staller, Requires: needs(sound, []ID{"IDEM-06", "OCC-07", "READ-21"}), Since: "0.4",
 			Sentence: "While an append hangs in the store, reads, heads and listings answer, and show nothing of it.",
 			Check:    ctx07},
+		{ID: "CTX-08", Name: "a read that finds little ends with its context", Requires: []ID{"CTX-04", "KIND-02"}, Since: "0.4",
+			Sentence: "A read of one kind that goes through much and yields nothing, for thirty milliseconds or more, ends with the context's error when its context ends inside it.",
+			Check:    ctx08},
 	}}
 }
 
@@ -258,6 +261,57 @@ func ctx04(c *Case) {
 		}
 		return nil
 	})
+}
+
+// A read is long if it takes so long. Quicker ones, of a store of so many records, need
+// not look at their context.
+const (
+	longRead    = 30 * time.Millisecond
+	longestRead = 32 << 10
+	ctxTries    = 5 // on a machine that is busy a context may end before the read begins
+)
+
+func ctx08(c *Case) {
+	s := c.open()
+	q := backend.Query{Kinds: backend.KindSet(backend.DeadLetter)}
+	read := func(ctx context.Context) (took time.Duration, err error) {
+		start := time.Now()
+		_, err = collect(ctx, s, q)
+		return time.Since(start), err
+	}
+	n, took := 0, time.Duration(0)
+	for took < longRead && took*longestRead >= longRead*time.Duration(n) {
+		for range 4 {
+			c.put(s, unchecked("a", 1024))
+			n += 1024
+		}
+		took = longRead
+		for range 3 { // the quickest: any may be slow on a machine that is busy
+			once, err := read(c.ctx)
+			c.noError(queryText(q), err)
+			took = min(took, once)
+		}
+		c.note("a read of dead letters among %d events takes %v", n, took.Round(time.Microsecond))
+	}
+	if took < longRead {
+		return
+	}
+	left, stayed := 0, 0
+	for left < ctxTries && stayed < ctxTries {
+		ctx, cancel := context.WithTimeout(c.ctx, took/4)
+		took, err := read(ctx)
+		cancel()
+		switch {
+		case err != nil:
+			c.wantError("a read whose context ends inside it", err, context.DeadlineExceeded)
+			left++
+		case took < longRead*3/4: // it was quick this time
+			left++
+		default:
+			stayed++
+		}
+	}
+	c.check(stayed < left, "an end with its context", "reads that take %v and more went on to their end %d times of %d, though their context ended after a quarter of that", longRead, stayed, stayed+left)
 }
 
 // marked is the key of a value in a caller's context.

@@ -60,10 +60,13 @@ func (d *dirStore) Open(ctx context.Context, opts backend.Options) (Subject, err
 // Destroy leaves it to the suite, which removes the directory above.
 func (d *dirStore) Destroy(context.Context) error { return nil }
 
-// Digest hashes names, modes and bytes of all files.
+// Digest hashes names, modes and bytes of all files, of which there may be none yet.
 func (d *dirStore) Digest(context.Context) (sum [32]byte, err error) {
 	h := sha256.New()
 	err = filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
+		if path == d.dir && errors.Is(err, fs.ErrNotExist) { // not made yet
+			return nil
+		}
 		if err != nil {
 			return err
 		}

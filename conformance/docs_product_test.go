@@ -36,7 +36,7 @@ OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused with ErrConf
     seed:    0x5f2a
     again:   PAPYRA_CONFORMANCE_SEED=0x5f2a go test -run 'TestConformance/OCC-02'
     blocks:  APPEND-18 OCC-03 OCC-05 METRIC-03 COMPACT-11
-    help:    docs/conformance.md#occ-02
+    help:    https://github.com/papyra-go/papyra/blob/main/docs/conformance.md#occ-02
 ` + "```" + `
 
 ` + "`done`" + ` is the last that was done. ` + "`again`" + ` judges this rule alone, and what it requires, with the same seed; how goroutines interleave does not follow from the seed. What stands under ` + "`blocks`" + ` can't be judged until this rule passes.
@@ -44,6 +44,14 @@ OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused with ErrConf
 ## Reports
 
 ` + "`Report.Write`" + ` writes text for people, JSON for programs, JUnit XML for build servers and Markdown for a README. JUnit has a case for each rule and one for the whole, which fails whenever the report is not conformant. Markdown has one row for a table of backends, then a table of the groups; ` + "`MarkdownHeader`" + ` and ` + "`MarkdownRow`" + ` make a table of several. An example of each stands in [conformance/testdata](../conformance/testdata), and tests hold the program to them.
+
+` + "`go test`" + ` says nothing of a test that passes. Whether a green one is conformant, and of how many rules, stands in its log, which ` + "`-v`" + ` shows, and in the file that the environment names:
+
+` + "```" + `
+PAPYRA_CONFORMANCE_REPORT='report-*.md' go test -run TestConformance .
+` + "```" + `
+
+The ending says the format: ` + "`.txt` `.json` `.xml`" + ` (JUnit) or ` + "`.md`" + `. A ` + "`*`" + ` stands for the test's name; a relative name is one in the directory of the package.
 
 The JSON's ` + "`schema`" + ` is ` + "`papyra.conformance/1`" + `. Fields may be added within a version; one that changes its meaning or goes raises it.
 
@@ -113,7 +121,9 @@ A suite that lets a broken store pass is worse than none. ` + "`selftest.Run(t)`
 `
 
 const docsPrograms = `
-How often does a rule fail without cause? ` + "`make flakes`" + ` runs the suite 1,000 times on memory and 100 times on file, each time with another seed, and prints each rule that failed, or came out now one way and now another, with its seeds; ` + "`--repeat`" + ` does it for any store. Measured on the 113 rules of suite 0.3, two cores at a load of 14: of 150 runs on memory and 30 on file, no rule failed, was blocked, or was inconclusive once.
+How often does a rule fail without cause? ` + "`make flakes`" + ` runs the suite 1,000 times on memory and 100 times on file, each time with another seed, and prints each rule that failed, or came out now one way and now another, with its seeds; ` + "`--repeat`" + ` does it for any store. Measured on two cores: of 400 runs on memory with 199 rules of suite 0.4, at a load of 20 (seeds 1 to 200 and 501 to 700), and of 150 on memory and 30 on file with the 113 of suite 0.3, at a load of 14, no rule failed, was blocked, or was inconclusive once. A run on memory takes 3 s where nothing else runs, so that a thousand take an hour.
+
+And how often do rules about races catch one? ` + "`PAPYRA_RACES=20 go test -v -run RaceRules ./conformance/selftest`" + ` runs the mutants of such rules twenty times each and wants nineteen. At a load of 25: all of the 18 were caught all of the times.
 
 ## Programs
 

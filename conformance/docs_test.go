@@ -86,7 +86,7 @@ func (s *store) Fail(f conformance.Fault) (hits func() int, heal func(), err err
 }
 ` + "```" + `
 
-A ` + "`Killer`" + ` lets the test binary run itself: ` + "`Spawn`" + ` starts it with the place in its environment and hands the command to ` + "`conformance.Exec`" + `; a test that finds the place there calls ` + "`conformance.Child`" + `. backend/file's conformance_test.go has every seam; backend/memory/memorytest is the shortest example.
+` + "`conformance.Hang`" + `, embedded, is a ` + "`Staller`" + `: the store calls its ` + "`Pass`" + ` before each write. A ` + "`Killer`" + ` lets the test binary run itself: ` + "`Spawn`" + ` starts it with the place in its environment and hands the command to ` + "`conformance.Exec`" + `; a test that finds the place there calls ` + "`conformance.Child`" + `. backend/file's conformance_test.go has every seam; backend/memory/memorytest is the shortest example.
 
 How much of the table papyra's engines exercise, where all that is exercised passes:
 

@@ -12,7 +12,7 @@ import (
 func errorGroup() Group {
 	return Group{"ERROR", "What an error says to the program that gets it.", []Rule{
 		{ID: "ERROR-01", Name: "no raw error comes out", Since: "0.2",
-			Requires: []ID{"OPEN-04", "OPEN-12", "APPEND-08", "APPEND-19", "APPEND-23", "OCC-01", "READ-03"},
+			Requires: []ID{"OPEN-04", "OPEN-12", "OPEN-14", "APPEND-08", "APPEND-19", "APPEND-23", "OCC-01", "READ-03"},
 			Sentence: "Every error that a backend returns is an OpError with the operation and the backend's name, and wraps a sentinel of package backend or the context's error.",
 			Check:    error01},
 	}}

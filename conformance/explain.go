@@ -31,7 +31,7 @@ func WriteRules(w io.Writer, format string) error {
 	case "json":
 		list := make([]listedRule, len(rules))
 		for i, r := range rules {
-			list[i] = listedRule{r.ID, r.Name, r.Sentence, r.Level, r.Since, r.Capability, r.Requires, r.ID.Anchor()}
+			list[i] = listedRule{r.ID, r.Name, r.Sentence, r.Level, r.Since, r.Capability, r.Requires, r.ID.URL()}
 		}
 		e := json.NewEncoder(out)
 		e.SetEscapeHTML(false)
@@ -67,7 +67,7 @@ func Explain(id ID) (string, error) {
 		if r.Capability != "" {
 			who = "backends that have: " + string(r.Capability)
 		}
-		fmt.Fprintf(&b, "for       %s\nrequires  %s\nblocks    %s\nhelp      %s\n", who, orNone(joinWords(r.Requires)), orNone(joinWords(Blocks(r.ID))), r.ID.Anchor())
+		fmt.Fprintf(&b, "for       %s\nrequires  %s\nblocks    %s\nhelp      %s\n", who, orNone(joinWords(r.Requires)), orNone(joinWords(Blocks(r.ID))), r.ID.URL())
 		return b.String(), nil
 	}
 	return "", fmt.Errorf("conformance: no rule %q: list has them all", id)

@@ -12,7 +12,7 @@ import (
 
 func leakGroup() Group {
 	return Group{"LEAK", "What is left of a backend that is closed, and of a loop that is broken off.", []Rule{
-		{ID: "LEAK-01", Name: "Close leaves no goroutine", Requires: needs(intact, []ID{"OPEN-06", "OPEN-08", "READ-10"}), Since: "0.4",
+		{ID: "LEAK-01", Name: "Close leaves no goroutine", Requires: needs(intact, []ID{"OPEN-04", "OPEN-06", "OPEN-08", "READ-10"}), Since: "0.4",
 			Sentence: "After Close no goroutine of the backend is left, whatever was done in between, also after openings that were refused.",
 			Check:    leak01},
 		{ID: "LEAK-02", Name: "Close leaves no file descriptor", Requires: []ID{"LEAK-01"}, Since: "0.4",

@@ -38,7 +38,7 @@ func metricGroup() Group {
 		{ID: "METRIC-09", Name: "reading counts nothing", Requires: needs(reads, []ID{"APPEND-22"}),
 			Sentence: "Reads, listings, heads and snapshots read move no counter.",
 			Check:    metric09},
-		{ID: "METRIC-11", Name: "counters handed in are used", Requires: []ID{"METRIC-01"},
+		{ID: "METRIC-11", Name: "counters handed in are used", Requires: []ID{"METRIC-01", "OPEN-14"},
 			Sentence: "A backend counts in the counters that it was handed, going on from where they stand, and never replaces them; without, it has its own, from zero.",
 			Check:    metric11},
 		{ID: "METRIC-12", Name: "a repeated batch counts nothing", Requires: []ID{"IDEM-01", "IDEM-09", "METRIC-01", "METRIC-02"},

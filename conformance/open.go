@@ -24,7 +24,7 @@ func openGroup() Group {
 		{ID: "OPEN-01", Name: "an empty place is an empty backend",
 			Sentence: "Opening an empty place gives an empty backend: no streams, no records, last position 0, zero heads, no snapshots.",
 			Check:    open01},
-		{ID: "OPEN-02", Name: "what was acknowledged is there after reopening", Capability: Reopens, Requires: needs(stored, []ID{"APPEND-15", "APPEND-22"}),
+		{ID: "OPEN-02", Name: "what was acknowledged is there after reopening", Capability: Reopens, Requires: needs(stored, []ID{"APPEND-15", "APPEND-22", "OPEN-14"}),
 			Sentence: "Acknowledged records and snapshots are there after closing and opening again, identical and in order, and so are the streams' heads.",
 			Check:    open02},
 		{ID: "OPEN-03", Name: "numbers go on after reopening", Capability: Reopens, Requires: survives,
@@ -36,7 +36,7 @@ func openGroup() Group {
 		{ID: "OPEN-05", Name: "a refused open changes nothing", Capability: Reopens, Requires: survives,
 			Sentence: "An open that is refused leaves the store as it was, and able to be opened.",
 			Check:    open05},
-		{ID: "OPEN-06", Name: "closing twice is closing once", Requires: empty,
+		{ID: "OPEN-06", Name: "closing twice is closing once", Requires: []ID{"OPEN-01", "OPEN-14"},
 			Sentence: "Close may be called again, also at the same time, and returns nil each time.",
 			Check:    open06},
 		{ID: "OPEN-07", Name: "Close beside appends keeps every verdict true", Capability: Reopens, Requires: needs(survives, []ID{"OPEN-08"}),
@@ -58,8 +58,14 @@ func openGroup() Group {
 			Sentence: "Reopen does not bring a closed backend back, and does not wait for it: it answers ErrClosed.",
 			Check:    open12},
 		{ID: "OPEN-13", Name: "a read-only opening changes no byte", Capability: Reopens, Seams: []Seam{SeamDigester}, Requires: []ID{"OPEN-11"}, Since: "0.4",
-			Sentence: "Opening read-only, reading all there is, and closing change no stored byte.",
+			Sentence: "Opening read-only, reading all there is, being refused appends, cuts and repairs with ErrUnsupported, and closing change no stored byte.",
 			Check:    open13},
+		{ID: "OPEN-14", Name: "a closed store can be opened again", Requires: appends, Since: "0.4",
+			Sentence: "Once its backend is closed a place can be opened again and written to, again and again; where a store ends with its backend it is empty each time.",
+			Check:    open14},
+		{ID: "OPEN-15", Name: "a read-only opening makes no store", Capability: Reopens, Requires: []ID{"OPEN-11"}, Since: "0.4",
+			Sentence: "Opened read-only, a place without a store is ErrUnavailable or ErrFormat each time, or an empty backend each time, and nothing is there afterwards; opened for writing it is an empty backend.",
+			Check:    open15},
 	}}
 }
 
@@ -280,7 +286,66 @@ func open13(c *Case) {
 		s = c.open(readOnly)
 		c.image(s)
 		c.check(c.digest() == before, "the same digest", "another one while it is open read-only")
+		c.refused(s, unchecked("a", 1), backend.ErrUnsupported)
+		c.refused(s, restored("new", [2]uint64{uint64(c.last(s)) + 9, 1}), backend.ErrUnsupported)
+		can := s.Capabilities() // what is not claimed is CLAIM-01's
+		if can.Compact {
+			c.wantError("Compact, read-only", c.tryCompact(s, deletion("a")), backend.ErrUnsupported)
+		}
+		for mode, claimed := range map[backend.RecoveryMode]bool{backend.Repair: can.Repair, backend.Quarantine: can.Quarantine} {
+			if claimed {
+				_, err := s.Recover(c.ctx, backend.RecoveryOptions{Mode: mode})
+				c.wantError(fmt.Sprintf("Recover with %v, read-only", mode), err, backend.ErrUnsupported)
+			}
+		}
 		c.close(s)
 		c.check(c.digest() == before, "the same digest", "another one after it was open read-only")
 	}
+}
+
+func open14(c *Case) {
+	s := c.open()
+	for round := range 3 {
+		c.put(s, unchecked("a", 2))
+		s = c.reopen(s)
+		if c.volatile {
+			c.blank(s, fmt.Sprint("opening ", round+2))
+		}
+	}
+	c.put(s, unchecked("b", 1))
+	got := c.read(s, backend.Query{Stream: "b"})
+	c.check(len(got) == 1, "the record that was written then", "%d records", len(got))
+}
+
+// blank fails the rule unless nothing is stored.
+func (c *Case) blank(s Subject, when string) {
+	list, records := c.streams(s, backend.StreamQuery{}), c.read(s, backend.Query{Kinds: backend.AllKinds})
+	c.check(c.last(s) == 0 && len(list)+len(records) == 0, "an empty backend", "%s: last position %d, %d streams, %d records", when, c.last(s), len(list), len(records))
+}
+
+func open15(c *Case) {
+	digest := func() (sum [32]byte) {
+		if has(c.store, SeamDigester) {
+			sum = c.digest()
+		}
+		return sum
+	}
+	before := digest()
+	opened := 0
+	for round := range 2 {
+		s, err := c.tryOpen(c.ctx, readOnly)
+		if err == nil {
+			c.blank(s, "read-only")
+			c.refused(s, unchecked("a", 1), backend.ErrUnsupported)
+			c.close(s)
+			opened++
+		} else if !errors.Is(err, backend.ErrFormat) { // the place is there, and holds no store
+			c.wantError("open read-only where no store is", err, backend.ErrUnavailable)
+		}
+		c.check(opened == 0 || opened == round+1, "the same answer each time", "it opens %d times of %d", opened, round+1)
+		c.check(digest() == before, "the same digest", "another one after opening read-only where no store is")
+	}
+	s := c.open()
+	c.blank(s, "opened for writing")
+	c.put(s, unchecked("a", 1))
 }

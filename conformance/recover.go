@@ -81,11 +81,16 @@ func (c *Case) keeps(what string, now, before map[backend.Position]backend.Recor
 
 // quarantined is a store that was damaged and put in order.
 func (c *Case) quarantined() (r *rotten, s Subject, before map[backend.Position]backend.Record, report *backend.RecoveryReport) {
+	r, s, before = c.hurt()
+	return r, s, before, c.quarantine(s)
+}
+
+// hurt is a store that was damaged, open, and what of it can be read.
+func (c *Case) hurt() (r *rotten, s Subject, before map[backend.Position]backend.Record) {
 	r = c.rotting()
 	r.hurt()
 	s = c.open(unjudged)
-	before = c.survivors(s, r.want.streams)
-	return r, s, before, c.quarantine(s)
+	return r, s, c.survivors(s, r.want.streams)
 }
 
 func (c *Case) quarantine(s Subject) *backend.RecoveryReport {
@@ -207,10 +212,7 @@ func recover07(c *Case) {
 }
 
 func recover08(c *Case) {
-	r := c.rotting()
-	r.hurt()
-	s := c.open(unjudged)
-	before := c.survivors(s, r.want.streams)
+	r, s, before := c.hurt()
 	store := seam[Crasher](c)
 	moments := c.innerCuts(store, func() { c.quarantine(s) })
 	c.close(s)
@@ -255,10 +257,7 @@ func recover09(c *Case) {
 }
 
 func recover12(c *Case) {
-	r := c.rotting()
-	r.hurt()
-	s := c.open(unjudged)
-	before := c.survivors(s, r.want.streams)
+	r, s, before := c.hurt()
 	for n := 0; ; n++ {
 		c.check(n < mostOperations, "a quarantine that comes to an end", "%d operations of the medium and no end", n)
 		hits, heal := c.fail(Fault{Op: OpWrite, Skip: n, Err: syscall.ENOSPC})
@@ -287,10 +286,7 @@ func recover12(c *Case) {
 }
 
 func recover13(c *Case) {
-	r := c.rotting()
-	r.hurt()
-	s := c.open(unjudged)
-	before := c.survivors(s, r.want.streams)
+	r, s, before := c.hurt()
 	report, err := s.Recover(c.ctx, backend.RecoveryOptions{Mode: backend.Repair})
 	c.noError("Recover with Repair", err)
 	c.check(!report.Before.Clean() && report.After != nil, "damage before, and a report after", "%+v", report)

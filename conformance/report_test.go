@@ -58,7 +58,7 @@ func TestAFailureExplainsItself(t *testing.T) {
 		`done:    open: no error`, `append "a", expected 0, 1 records: version 3`,
 		`seen:    append "a", expected 0, 1 records: no error`, `wanted:  an error that wraps "version conflict"`,
 		"verdict: fail\n", "seed:    0x5f2a\n",
-		`again:   conformance.Check(ctx, harness, conformance.Only("OCC-02"), conformance.Seed(0x5f2a))`, "blocks:  APPEND-18 OCC-03 OCC-05", "help:    docs/conformance.md#occ-02",
+		`again:   conformance.Check(ctx, harness, conformance.Only("OCC-02"), conformance.Seed(0x5f2a))`, "blocks:  APPEND-18 OCC-03 OCC-05", "help:    https://github.com/papyra-go/papyra/blob/main/docs/conformance.md#occ-02",
 		"NOT CONFORMANT",
 	} {
 		if !strings.Contains(text.String(), want) {

@@ -98,7 +98,7 @@ func (res *Result) explain(r *Rule, seed uint64, again string) string {
 		line("again", again)
 		line("blocks", orNone(blocksText(Blocks(r.ID))))
 	}
-	line("help", r.ID.Anchor())
+	line("help", r.ID.URL())
 	if res.Dump != "" {
 		b.WriteString(printable(res.Dump) + "\n")
 	}

@@ -24,8 +24,11 @@ func (id ID) Group() string {
 	return group
 }
 
-// Anchor returns the rule's anchor in docs/conformance.md.
-func (id ID) Anchor() string { return "docs/conformance.md#" + strings.ToLower(string(id)) }
+// Docs is where the rules are explained: docs/conformance.md of this repository.
+const Docs = "https://github.com/papyra-go/papyra/blob/main/docs/conformance.md"
+
+// URL returns where the rule is explained.
+func (id ID) URL() string { return Docs + "#" + strings.ToLower(string(id)) }
 
 // Level says how much a rule weighs.
 type Level string

@@ -2,10 +2,13 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // TB is what [Run] uses of a *testing.T. It stands here, and Run is generic over
@@ -26,11 +29,37 @@ type TB[T any] interface {
 // a failure was reported with.
 const SeedVariable = "PAPYRA_CONFORMANCE_SEED"
 
+// ReportVariable is the environment variable by which [Run] is told a file for its report,
+// whatever go test shows: with the ending .txt, .json, .xml (JUnit) or .md. A * in it stands
+// for the test's name; where several tests write to one file the last one's report stays.
+const ReportVariable = "PAPYRA_CONFORMANCE_REPORT"
+
+// endings are the formats of reports by what the names of their files end in.
+var endings = map[string]string{".txt": "text", ".json": "json", ".xml": "junit", ".md": "markdown"}
+
+// keep writes the report to the file that the environment names, if it does.
+func (rep *Report) keep(test string) error {
+	name := os.Getenv(ReportVariable)
+	if name == "" {
+		return nil
+	}
+	format := endings[filepath.Ext(name)]
+	if format == "" {
+		return fmt.Errorf("%s=%s: want a name that ends in .txt, .json, .xml or .md", ReportVariable, name)
+	}
+	f, err := os.Create(strings.ReplaceAll(name, "*", strings.ReplaceAll(test, "/", "_")))
+	if err != nil {
+		return fmt.Errorf("%s: %w", ReportVariable, err)
+	}
+	return errors.Join(rep.Write(f, format), f.Close())
+}
+
 // Run judges every rule in a subtest of its own, named after its ID: one rule, and
 // what it requires, runs with -run 'TestX/OCC-02'. A rule that fails fails its
 // subtest; one that is blocked, waived, provisional, unsupported, unavailable or
 // inconclusive skips it, saying why; with [Strict] provisional failures and the last
-// two fail it. A profile that was asked for and not kept fails the test itself.
+// two fail it. A profile that was asked for and not kept fails the test itself. What it
+// comes to stands in the log, which go test shows with -v; see also [ReportVariable].
 func Run[T TB[T]](t T, h Harness, opts ...Option) {
 	t.Helper()
 	if text := os.Getenv(SeedVariable); text != "" {
@@ -61,6 +90,9 @@ func Run[T TB[T]](t T, h Harness, opts ...Option) {
 		t.Errorf("%s", rep.Summary())
 	} else {
 		t.Logf("%s", rep.Summary())
+	}
+	if err := rep.keep(t.Name()); err != nil {
+		t.Errorf("%v", err)
 	}
 }
 

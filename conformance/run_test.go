@@ -1,12 +1,16 @@
 package conformance_test
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/conformance"
 	"github.com/papyra-go/papyra/conformance/selftest"
 )
@@ -83,5 +87,39 @@ func TestRunFailsWhatIsFatalAndSkipsTheRest(t *testing.T) {
 	t.Setenv(conformance.SeedVariable, "many")
 	if r := runRecorded(t, broken); r.ended != "failed" || !strings.Contains(r.said, "want a number") {
 		t.Errorf("%q %s", r.ended, r.said)
+	}
+}
+
+func TestRunKeepsItsReportWhereTheEnvironmentSays(t *testing.T) {
+	dir := t.TempDir()
+	only := conformance.Only("OPEN-01")
+	for ending, begins := range map[string]string{".txt": "backend ", ".json": "{\n", ".xml": "<?xml", ".md": "|"} {
+		t.Setenv(conformance.ReportVariable, filepath.Join(dir, "of *"+ending))
+		if r := runRecorded(t, selftest.Reference(), only); r.ended == "failed" {
+			t.Errorf("%s: %s", ending, r.said)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "of TestMine"+ending))
+		if err != nil || !strings.HasPrefix(string(b), begins) || !strings.Contains(string(b), "variant") {
+			t.Errorf("%s: %v: %.200s", ending, err, b)
+		}
+	}
+	for _, bad := range []string{"report.yaml", "none/report.json"} {
+		t.Setenv(conformance.ReportVariable, filepath.Join(dir, bad))
+		if r := runRecorded(t, selftest.Reference(), only); r.ended != "failed" || !strings.Contains(r.said, conformance.ReportVariable) {
+			t.Errorf("%s: %s %q: want a failure that names the variable", bad, r.ended, r.said)
+		}
+	}
+}
+
+// An error that says itself what was done is not told twice.
+func TestAFailureSaysOnceWhatWasDone(t *testing.T) {
+	h := conformance.Make("locked", func(context.Context, *conformance.Env) (conformance.OpenFunc, error) {
+		return func(context.Context, *backend.Options) (*backend.Backend, error) {
+			return nil, &backend.OpError{Op: backend.OpOpen, Err: backend.ErrLocked}
+		}, nil
+	})
+	rep, err := conformance.Check(t.Context(), h, conformance.Only("OPEN-01"))
+	if err != nil || len(rep.Results) != 1 || rep.Results[0].Seen != "open: locked" || fmt.Sprint(rep.Results[0].Done) != "[open: locked]" {
+		t.Errorf("%v: %+v: want open: locked, done and seen", err, rep.Results)
 	}
 }

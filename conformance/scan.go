@@ -2,9 +2,9 @@ package conformance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/metrics"
@@ -13,11 +13,11 @@ import (
 func scanGroup() Group {
 	corrupter, digester := []Seam{SeamCorrupter}, []Seam{SeamDigester}
 	return Group{"SCAN", "What a scan finds, and what reads make of stored bytes that rot.", []Rule{
-		{ID: "SCAN-01", Name: "a healthy store is clean", Requires: needs(intact, []ID{"APPEND-19", "APPEND-22", "OCC-01", "READ-13"}), Since: "0.4",
+		{ID: "SCAN-01", Name: "a healthy store is clean", Requires: needs(intact, []ID{"APPEND-19", "APPEND-22", "OCC-01", "OPEN-14", "READ-13"}), Since: "0.4",
 			Sentence: "A scan of a healthy store, quick or full, finds no damage and no warning: while it is empty, after every kind of write, and after opening again.",
 			Check:    scan01},
 		{ID: "SCAN-02", Name: "damage that a read meets is found", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-04", "SCAN-08"}, Since: "0.4",
-			Sentence: "Whatever stored byte is wrong, if any read is ErrCorrupt a full scan reports damage.",
+			Sentence: "Whatever stored byte is wrong, if any read is ErrCorrupt a full scan is not clean.",
 			Check:    scan02},
 		{ID: "SCAN-03", Name: "a scan changes nothing", Seams: digester, Requires: []ID{"SCAN-04", "OPEN-13"}, Since: "0.4",
 			Sentence: "Scans, quick and full, change no stored byte.",
@@ -28,18 +28,24 @@ func scanGroup() Group {
 		{ID: "SCAN-05", Name: "two scans agree", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-02"}, Since: "0.4",
 			Sentence: "Scans of a damaged store that nobody changes report the same findings in the same order, and recovery with Ignore reports them too.",
 			Check:    scan05},
-		{ID: "SCAN-06", Name: "a scan does not stop at the first finding", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-05", "SCAN-09"}, Since: "0.4",
-			Sentence: "A scan of a store that is damaged in two places, each of which costs records, reports more than where only one is.",
+		{ID: "SCAN-06", Name: "a scan does not stop at the first finding", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-05"}, Since: "0.4",
+			Sentence: "Of twenty stores that are damaged in two places, each of which costs records, a scan of one at least reports more than where only one of the two is: it goes on.",
 			Check:    scan06},
 		{ID: "SCAN-07", Name: "a scan ends with its context", Requires: []ID{"SCAN-01", "CTX-01"}, Since: "0.4",
-			Sentence: "A scan whose context ends while it runs ends with the context's error, or was through by then.",
+			Sentence: "A scan whose context ends when it has told of half its way at most ends with the context's error.",
 			Check:    scan07},
 		{ID: "SCAN-08", Name: "no wrong byte is a lie", Capability: Durable, Seams: corrupter, Requires: sound, Since: "0.4",
-			Sentence: "Whatever stored byte is wrong, an open, a read, a listing, a head and a snapshot each say what was stored or an error that wraps ErrCorrupt or ErrFormat, never other bytes, and never less; but for the end of the store where a scan calls it a torn tail.",
+			Sentence: "Whatever stored byte is wrong, an open, a read, a listing, a head and a snapshot each say what was stored or an error that wraps ErrCorrupt or ErrFormat, never anything else, and a stream is never read as less than it holds; but for the end of the store where a scan calls it a torn tail.",
 			Check:    scan08},
-		{ID: "SCAN-09", Name: "a finding says where", Capability: Durable, Seams: corrupter, Requires: []ID{"SCAN-02"}, Since: "0.4",
+		{ID: "SCAN-09", Name: "a finding says where", Capability: Quarantines, Seams: corrupter, Requires: []ID{"SCAN-02"}, Since: "0.4",
 			Sentence: "Of damage that a read meets, some finding names the place: a file and an offset, or the stream and the version, or the position.",
 			Check:    scan09},
+		{ID: "SCAN-11", Name: "no wrong byte hides what is stored", Capability: Quarantines, Seams: corrupter, Requires: []ID{"SCAN-08"}, Since: "0.4",
+			Sentence: "Whatever stored byte is wrong, a read of the store, a listing and the newest snapshot are whole or an error that wraps ErrCorrupt or ErrFormat: nothing is left out, but for a torn tail.",
+			Check:    scan11},
+		{ID: "SCAN-10", Name: "a scan tells how far it is", Requires: []ID{"SCAN-01"}, Since: "0.4",
+			Sentence: "Progress is told of a full scan of a store that holds something: how much of how much, neither of which falls, at last that all is done; and nothing once Scan has returned.",
+			Check:    scan10},
 	}}
 }
 
@@ -74,33 +80,78 @@ func scan01(c *Case) {
 
 // again opens the store again, if it can be; else it returns nil.
 func (c *Case) again(s Subject) Subject {
-	before := c.last(s)
-	s = c.reopen(s)
-	if c.last(s) != before { // a store that ends with its backend
+	if c.volatile {
 		return nil
 	}
-	return s
+	return c.reopen(s)
 }
 
 func scan07(c *Case) {
 	s := c.open()
-	for i := range 20 {
-		b := unchecked(fmt.Sprint("s", i), 50)
-		c.put(s, b)
-	}
+	c.bulk(s)
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	report, err := s.Scan(ctx, &backend.ScanOptions{Progress: func(int64, int64) { cancel() }})
-	c.note("a scan whose context ends at its first progress: %s", errText(err))
-	if err != nil {
-		c.wantError("a scan whose context ends", err, context.Canceled)
+	at := ""
+	report, err := s.Scan(ctx, &backend.ScanOptions{Progress: func(done, total int64) {
+		if at == "" && done <= total/2 {
+			at = fmt.Sprintf("%d of %d", done, total)
+			cancel()
+		}
+	}})
+	c.note("a scan whose context ends at %q: %s", at, errText(err))
+	if at == "" { // it tells of no step so early
+		c.noError("Scan", err)
+		c.check(report.Clean(), "a clean store", "%s", few(anomalies(report)))
 	} else {
-		c.check(report != nil && report.Clean(), "a clean report", "%+v", report)
+		c.wantError("a scan whose context ends at "+at, err, context.Canceled)
 	}
 	ctx2, cancel2 := context.WithCancel(c.ctx)
 	cancel2()
 	_, err = s.Scan(ctx2, nil)
 	c.wantError("a scan with a context that has ended", err, context.Canceled)
+}
+
+// bulk stores a few megabytes, so that what goes through all of it has a way to go.
+func (c *Case) bulk(s Subject) {
+	for i := range 20 {
+		b := unchecked(fmt.Sprint("s", i), 50)
+		for j := range b.Records {
+			b.Records[j].Payload = c.random(4 << 10)
+		}
+		c.put(s, b)
+	}
+}
+
+func scan10(c *Case) {
+	s := c.open()
+	c.bulk(s)
+	type step struct{ done, total int64 }
+	var mu sync.Mutex
+	var told []step
+	late, returned := 0, 0
+	for scan := range 2 {
+		_, err := s.Scan(c.ctx, &backend.ScanOptions{Progress: func(done, total int64) {
+			mu.Lock()
+			defer mu.Unlock()
+			if told = append(told, step{done, total}); scan < returned {
+				late++
+			}
+		}})
+		c.noError("Scan", err)
+		mu.Lock()
+		steps, overdue := told, late
+		told, returned = nil, scan+1
+		mu.Unlock()
+		c.note("a scan told %d times", len(steps))
+		c.check(overdue == 0, "nothing once Scan has returned", "the scan before told %d times more", overdue)
+		c.check(len(steps) > 0, "to be told at least once", "a full scan told nothing")
+		last := step{0, 1}
+		for _, now := range steps {
+			c.check(last.done <= now.done && last.total <= now.total && now.done <= now.total, fmt.Sprintf("no less than %d of %d", last.done, last.total), "%d of %d", now.done, now.total)
+			last = now
+		}
+		c.check(last.done == last.total, fmt.Sprintf("at last %d of %d", last.total, last.total), "%d of %d", last.done, last.total)
+	}
 }
 
 func readOnly(o *backend.Options) { o.ReadOnly = true }
@@ -134,219 +185,6 @@ func scan04(c *Case) {
 	c.noError("Recover with Ignore, read-only", err)
 	c.check(report.Before.Clean() && len(report.Actions) == 0, "a clean store and nothing to do", "%+v", report)
 	c.unchanged(s, before)
-}
-
-// rotten is a store of which one byte at a time is wrong.
-type rotten struct {
-	c     *Case
-	store Corrupter
-	bytes int64
-	want  image
-	snaps map[string]backend.Record
-
-	judging bool // SCAN-08: whether reads lie
-}
-
-// rotting fills the store, closes it, and makes it ready to rot.
-func (c *Case) rotting() *rotten {
-	s := c.open()
-	c.furnish(s)
-	b := unchecked("b", 2)
-	for i := range b.Records {
-		b.Records[i].Payload = c.random(700)
-	}
-	c.put(s, b)
-	c.put(s, unchecked("c", 3))
-	r := &rotten{c: c, store: seam[Corrupter](c), want: c.image(s), snaps: map[string]backend.Record{}}
-	for _, info := range r.want.streams {
-		if snap, err := s.Snapshot(c.ctx, info.Name, 0); err == nil {
-			r.snaps[info.Name] = snap
-		}
-	}
-	c.close(s)
-	r.measure()
-	return r
-}
-
-// measure asks how many bytes there are, while the store is closed.
-func (r *rotten) measure() {
-	n, err := r.store.Bytes(r.c.ctx)
-	if err != nil || n == 0 {
-		r.c.unavailable("the harness has no bytes that could rot: %d, %v", n, err)
-	}
-	r.bytes = n
-}
-
-// rots is in how many places a store rots in a sweep.
-const rots = 250
-
-// each makes one byte after the other wrong, spread over the store, and calls look with
-// the store as it is then; s is nil and err set if it does not open.
-func (r *rotten) each(look func(at int64, s Subject, err error)) {
-	n := min(r.bytes, rots)
-	for k := range n {
-		at := k*r.bytes/n + r.c.env.Rand.Int64N(max(1, r.bytes/n))
-		mask := byte(1) << r.c.env.Rand.IntN(8)
-		r.flip(at, mask)
-		s, err := r.c.store.Open(r.c.ctx, backend.Options{ReadOnly: true, Startup: backend.Startup{Mode: backend.IgnoreAnomalies}})
-		look(at, s, err)
-		if err == nil {
-			r.c.noError("Close", s.Close())
-		}
-		r.flip(at, mask)
-	}
-}
-
-func (r *rotten) flip(at int64, mask byte) {
-	if err := r.store.Flip(r.c.ctx, at, mask); err != nil {
-		r.c.unavailable("the harness flips no byte: %v", err)
-	}
-}
-
-// truth fails the rule unless err is nil or says that something is wrong.
-func (r *rotten) truth(what string, err error) {
-	if err != nil && !errors.Is(err, backend.ErrCorrupt) && !errors.Is(err, backend.ErrFormat) {
-		r.lie("no error, or one that wraps ErrCorrupt or ErrFormat", "%s: %v", what, err)
-	}
-}
-
-// lie fails SCAN-08; other rules are not about it.
-func (r *rotten) lie(wanted, seen string, args ...any) {
-	if r.judging {
-		r.c.failf(wanted, seen, args...)
-	}
-}
-
-// damaged reads all there is and returns whether any read met damage. Less than all is no
-// lie where a scan takes the end of the store for a torn tail.
-func (r *rotten) damaged(at int64, s Subject) (met bool) {
-	c, torn, scanned := r.c, false, false
-	isTorn := func() bool {
-		if !scanned {
-			scanned = true
-			report, err := s.Scan(c.ctx, nil)
-			torn = err == nil && slices.ContainsFunc(report.Anomalies, func(a backend.Anomaly) bool { return a.Code == backend.TornTail })
-		}
-		return torn
-	}
-	what := fmt.Sprintf("byte %d of %d wrong", at, r.bytes)
-	records := func(q backend.Query, want []backend.Record) {
-		got, err := collect(c.ctx, s, q)
-		r.truth(what+": "+queryText(q), err)
-		met = met || err != nil
-		if d := listDifference(got, want[:min(len(got), len(want))]); d != "" {
-			r.lie("what was stored, or ErrCorrupt", "%s: %s: %s", what, queryText(q), d)
-		}
-		if err == nil && len(got) < len(want) && !isTorn() {
-			r.lie("all that was stored, or ErrCorrupt", "%s: %s: %d records without an error, want %d", what, queryText(q), len(got), len(want))
-		}
-	}
-	records(backend.Query{Kinds: backend.AllKinds}, r.want.records)
-	back, err := collect(c.ctx, s, backend.Query{Kinds: backend.AllKinds, Reverse: true})
-	r.truth(what+": in reverse", err)
-	slices.Reverse(back)
-	if d := listDifference(back, r.want.records[len(r.want.records)-min(len(back), len(r.want.records)):]); d != "" && !isTorn() {
-		r.lie("what was stored, or ErrCorrupt", "%s: in reverse: %s", what, d)
-	}
-	for _, info := range r.want.streams {
-		records(backend.Query{Stream: info.Name}, r.want.of(info.Name).numbered())
-		h, err := s.Head(c.ctx, info.Name)
-		r.truth(what+": head", err)
-		met = met || err != nil
-		if err == nil && h != info.Head && !isTorn() {
-			r.lie(fmt.Sprintf("head %+v, or ErrCorrupt", info.Head), "%s: head of %q: %+v", what, info.Name, h)
-		}
-		if want, ok := r.snaps[info.Name]; ok {
-			snap, err := s.Snapshot(c.ctx, info.Name, 0)
-			if !errors.Is(err, backend.ErrNotFound) || !isTorn() {
-				r.truth(what+": snapshot", err)
-			}
-			if d := difference(&snap, &want); err == nil && d != "" && !isTorn() {
-				r.lie("the newest snapshot, or ErrCorrupt", "%s: snapshot of %q: %s", what, info.Name, d)
-			}
-			met = met || errors.Is(err, backend.ErrCorrupt)
-		}
-	}
-	list, err := collectStreams(c.ctx, s, backend.StreamQuery{})
-	r.truth(what+": listing", err)
-	met = met || err != nil
-	if err == nil && len(list) != len(r.want.streams) && !isTorn() {
-		r.lie(fmt.Sprint(len(r.want.streams), " streams, or ErrCorrupt"), "%s: %d streams", what, len(list))
-	}
-	return met
-}
-
-// numbered are an image's records without snapshots.
-func (im image) numbered() (out []backend.Record) {
-	for _, r := range im.records {
-		if r.Kind != backend.Snapshot {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-func scan08(c *Case) {
-	r := c.rotting()
-	r.judging = true
-	met := 0
-	r.each(func(at int64, s Subject, err error) {
-		r.truth(fmt.Sprintf("open with byte %d of %d wrong", at, r.bytes), err)
-		if err == nil && r.damaged(at, s) {
-			met++
-		}
-	})
-	if met == 0 {
-		c.inconclusive("no byte of %d mattered to any read", min(r.bytes, rots))
-	}
-	c.unchanged(c.open(), r.want)
-}
-
-func scan02(c *Case) {
-	r := c.rotting()
-	r.each(func(at int64, s Subject, err error) {
-		if err != nil || !r.damaged(at, s) {
-			return
-		}
-		report := c.scan(s, false)
-		c.check(report.Damages > 0, "a scan that reports damage", "byte %d of %d is wrong, reads are ErrCorrupt, and the scan reports %d damages, %d warnings, %d notices", at, r.bytes, report.Damages, report.Warnings, report.Notices)
-	})
-}
-
-func scan09(c *Case) {
-	r := c.rotting()
-	r.each(func(at int64, s Subject, err error) {
-		if err != nil || !r.damaged(at, s) {
-			return
-		}
-		report := c.scan(s, false)
-		placed := slices.ContainsFunc(report.Anomalies, func(a backend.Anomaly) bool {
-			return a.Severity != backend.Notice && (a.File != "" && a.Offset >= 0 || a.Stream != "" && a.Version > 0 || a.Position > 0)
-		})
-		c.check(placed, "a finding with a place", "byte %d of %d is wrong: %v", at, r.bytes, few(report.Anomalies))
-	})
-}
-
-// hurt makes a byte wrong that costs records, while the store is closed, and leaves it
-// so. It returns where.
-func (r *rotten) hurt() int64 {
-	c := r.c
-	for range 40 * rots {
-		at := c.env.Rand.Int64N(r.bytes)
-		r.flip(at, 0x41)
-		if s, err := c.store.Open(c.ctx, backend.Options{ReadOnly: true, Startup: backend.Startup{Mode: backend.IgnoreAnomalies}}); err == nil {
-			_, errAll := collect(c.ctx, s, backend.Query{Kinds: backend.AllKinds})
-			report, errScan := s.Scan(c.ctx, nil)
-			s.Close()
-			if errors.Is(errAll, backend.ErrCorrupt) && errScan == nil && report.Damages > 0 {
-				c.note("byte %d of %d is wrong: %v", at, r.bytes, errAll)
-				return at
-			}
-		}
-		r.flip(at, 0x41)
-	}
-	c.inconclusive("no wrong byte was found that costs a record and can be scanned")
-	return 0
 }
 
 // places are where findings are, without what was seen there.
@@ -385,28 +223,31 @@ func scan06(c *Case) {
 		defer c.close(s)
 		return c.scan(s, false)
 	}
+	apart := "" // the last two that were found in places of their own
 	for range 20 {
 		one := r.hurt()
 		alone := found()
 		r.flip(one, 0x41)
 		two := r.hurt()
 		other := found()
-		if slices.Equal(places(alone), places(other)) { // the same record twice
-			r.flip(two, 0x41)
-			continue
+		r.flip(one, 0x41)
+		if s, err := c.tryOpen(c.ctx, readOnly, unjudged); err == nil { // both together may be more than it opens with
+			both := c.scan(s, false)
+			c.close(s)
+			if both.Damages > min(alone.Damages, other.Damages) {
+				return
+			}
+			if !slices.Equal(places(alone), places(other)) { // else it is the same record twice
+				apart = fmt.Sprintf("bytes %d and %d are wrong: %d damages, and %d and %d where one is: %s", one, two, both.Damages, alone.Damages, other.Damages, few(anomalies(both)))
+			}
 		}
 		r.flip(one, 0x41)
-		s, err := c.tryOpen(c.ctx, readOnly, unjudged)
-		if err != nil { // both together are more than it opens with
-			r.flip(one, 0x41)
-			r.flip(two, 0x41)
-			continue
-		}
-		both := c.scan(s, false)
-		c.check(both.Damages > min(alone.Damages, other.Damages), fmt.Sprintf("more than the fewer of %d and %d damages", alone.Damages, other.Damages), "bytes %d and %d are wrong: %d damages: %s", one, two, both.Damages, few(anomalies(both)))
-		return
+		r.flip(two, 0x41)
 	}
-	c.inconclusive("no two wrong bytes were found with which the store opens")
+	if apart == "" {
+		c.inconclusive("no two wrong bytes were found with which the store opens")
+	}
+	c.failf("more damages where two bytes are wrong, in one of 20 stores at least", "the last: %s", apart)
 }
 
 func metric06(c *Case) {

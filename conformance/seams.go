@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os/exec"
+	"sync"
 )
 
 // A seam is what a harness offers beyond opening a store, so that the suite can do to
@@ -110,6 +111,42 @@ type Staller interface {
 	// Stall makes the next write or sync to the medium, and all after it, wait until
 	// release is called. reached is closed when the first waits.
 	Stall() (reached <-chan struct{}, release func())
+}
+
+// Hang is a [Staller] to embed in a Store: writes and syncs to the medium call Pass first.
+type Hang struct {
+	mu   sync.Mutex
+	hung *hung // nil: nothing hangs
+}
+
+type hung struct {
+	once          sync.Once
+	reached, free chan struct{}
+}
+
+// Stall implements [Staller].
+func (h *Hang) Stall() (reached <-chan struct{}, release func()) {
+	now := &hung{reached: make(chan struct{}), free: make(chan struct{})}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hung = now
+	return now.reached, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.hung = nil
+		close(now.free)
+	}
+}
+
+// Pass waits while the medium hangs.
+func (h *Hang) Pass() {
+	h.mu.Lock()
+	now := h.hung
+	h.mu.Unlock()
+	if now != nil {
+		now.once.Do(func() { close(now.reached) })
+		<-now.free
+	}
 }
 
 // Crasher is a Store whose power can be cut.

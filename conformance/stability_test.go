@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"github.com/papyra-go/papyra/conformance/selftest"
 )
 
-// newest is a broken backend whose rule is new in this version.
+// newest is a broken backend whose rule is new in this version, as are those that rest on it.
 func newest(t *testing.T) selftest.Mutant {
 	t.Helper()
 	since := map[conformance.ID]string{}
@@ -21,7 +22,8 @@ func newest(t *testing.T) selftest.Mutant {
 		since[r.ID] = r.Since
 	}
 	for _, m := range selftest.Mutants() {
-		if since[m.Target] == conformance.Version {
+		old := func(id conformance.ID) bool { return since[id] != conformance.Version }
+		if !old(m.Target) && !slices.ContainsFunc(conformance.Blocks(m.Target), old) {
 			return m
 		}
 	}
@@ -43,6 +45,18 @@ func TestARuleThatIsNewIsReportedAndNotCounted(t *testing.T) {
 		if r := check(t, m.Harness(), opt, conformance.Only(string(m.Target))); r.Verdict != conformance.NotConformant {
 			t.Errorf("%s: %s", name, r.Summary())
 		}
+	}
+}
+
+// What breaks a rule that does not count yet must not hide what was found before there was
+// such a rule.
+func TestARuleThatDoesNotCountBlocksNoneThatDoes(t *testing.T) {
+	r := check(t, find(t, "OPEN-14"), conformance.Pin("0.3"), conformance.Only("OPEN-06", "OPEN-14"))
+	if new, old := result(t, r, "OPEN-14"), result(t, r, "OPEN-06"); new.Verdict != conformance.Fail || !new.Provisional || old.Verdict != conformance.Fail {
+		t.Errorf("OPEN-14 %s, OPEN-06 %s: want both to fail", new.Verdict, old.Verdict)
+	}
+	if old := result(t, check(t, find(t, "OPEN-14"), conformance.Pin("all"), conformance.Only("OPEN-06")), "OPEN-06"); old.Verdict != conformance.Blocked {
+		t.Errorf("OPEN-06 %s: want it blocked where OPEN-14 counts", old.Verdict)
 	}
 }
 

@@ -178,8 +178,10 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 		case Pass:
 		case Unsupported: // then this one is about what is not claimed, too
 			unclaimed = required
-		default:
-			res.BlockedBy = append(res.BlockedBy, id)
+		default: // what does not count keeps nothing that does from being judged
+			if s.strict || !required.Provisional || res.Provisional {
+				res.BlockedBy = append(res.BlockedBy, id)
+			}
 		}
 	}
 	switch {
@@ -220,7 +222,7 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.budget+graceAfterBudget/2) // after the watch, which shows where a check hangs
 	defer cancel()
-	c := &Case{ctx: ctx, env: env, store: store}
+	c := &Case{ctx: ctx, env: env, store: store, volatile: s.info.Volatile}
 	if !s.watch(c, r.Check) { // it still uses the store
 		return c.outcome
 	}

@@ -51,6 +51,29 @@ func TestTheSeedIsTheChecksumOfStoreAndPosition(t *testing.T) {
 	}
 }
 
+func TestAWholeRecordFillsItsBytes(t *testing.T) {
+	r := sample()
+	whole := Append(nil, &r, NewSeed(store), base)
+	d := Decoder{Seed: NewSeed(store)}
+	var got backend.Record
+	if err := d.DecodeWhole(whole, r.Position, base, &got); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v, %v: want %+v", got, err, r)
+	}
+	for n := range len(whole) {
+		if err := d.DecodeWhole(whole[:n], r.Position, base, &got); !errors.Is(err, backend.ErrCorrupt) {
+			t.Errorf("the first %d bytes: %v: want ErrCorrupt", n, err)
+		}
+	}
+	if err := d.DecodeWhole(append(whole[:len(whole):len(whole)], 0), r.Position, base, &got); !errors.Is(err, backend.ErrCorrupt) || got.Payload != nil || got.Stream != "" {
+		t.Errorf("with a byte behind it: %+v, %v: want ErrCorrupt", got, err)
+	}
+	whole[0] |= newerBits
+	binary.LittleEndian.PutUint32(whole[len(whole)-4:], crc32.Update(d.Seed.at(r.Position), castagnoli, whole[:len(whole)-4]))
+	if err := d.DecodeWhole(whole, r.Position, base, &got); !errors.Is(err, backend.ErrFormat) || errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("a newer version's: %v: want ErrFormat", err)
+	}
+}
+
 func random(rng *rand.Rand) backend.Record {
 	text := func(most int) string { return strings.Repeat(string(rune('a'+rng.IntN(26))), rng.IntN(most+1)) }
 	number := func() uint64 { return rng.Uint64() >> rng.IntN(64) }

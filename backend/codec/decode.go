@@ -13,7 +13,7 @@ import (
 
 // ErrShort says that the input ends before the record does: give more of it. From
 // an input that holds all there is, it means damage, and the engine must say so: ErrShort
-// wraps no sentinel of package backend.
+// wraps no sentinel of package backend. [Decoder.DecodeWhole] does.
 var ErrShort = errors.New("the record goes on beyond the input")
 
 // Length returns how many bytes the record at the beginning of src takes, which is
@@ -86,6 +86,20 @@ func (d *Decoder) Decode(src []byte, p backend.Position, base int64, r *backend.
 	}
 	r.Payload = src[f.end+4+f.meta : n-4 : n-4]
 	return n, nil
+}
+
+// DecodeWhole is Decode for an engine that keeps records one by one: src holds exactly one.
+// An end that comes too soon, and bytes behind the record, are then [backend.ErrCorrupt].
+func (d *Decoder) DecodeWhole(src []byte, p backend.Position, base int64, r *backend.Record) error {
+	n, err := d.Decode(src, p, base, r)
+	switch {
+	case errors.Is(err, ErrShort):
+		return damaged("%w, which has %d bytes", err, len(src))
+	case err == nil && n < len(src):
+		*r = backend.Record{Position: p}
+		return damaged("%d bytes follow the record", len(src)-n)
+	}
+	return err
 }
 
 // Outline is a record without its bytes: what [Decoder.Outline] reads. Offsets count from the

@@ -186,15 +186,9 @@ type onDisk struct {
 	fs   *faultfs.FS
 	opts file.Options
 
+	conformance.Hang
 	mu       sync.Mutex
 	changing func()
-	stall    *stall
-}
-
-// stall makes writes and syncs wait.
-type stall struct {
-	once          sync.Once
-	reached, free chan struct{}
 }
 
 func (s *onDisk) hook(op faultfs.Op) error {
@@ -202,15 +196,12 @@ func (s *onDisk) hook(op faultfs.Op) error {
 		return nil
 	}
 	s.mu.Lock()
-	changing, stall := s.changing, s.stall
+	changing := s.changing
 	s.mu.Unlock()
 	if changing != nil {
 		changing()
 	}
-	if stall != nil {
-		stall.once.Do(func() { close(stall.reached) })
-		<-stall.free
-	}
+	s.Pass()
 	return nil
 }
 
@@ -273,19 +264,6 @@ func (s *onDisk) Fail(f conformance.Fault) (hits func() int, heal func(), err er
 	}
 	s.fs.Fail(ft)
 	return func() int { return s.fs.Hits(ft) }, s.fs.Heal, nil
-}
-
-func (s *onDisk) Stall() (<-chan struct{}, func()) {
-	st := &stall{reached: make(chan struct{}), free: make(chan struct{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stall = st
-	return st.reached, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.stall = nil
-		close(st.free)
-	}
 }
 
 func (s *onDisk) Changing(f func()) {

@@ -32,7 +32,7 @@ type scan struct {
 	yield    func(backend.Anomaly, error) bool
 	progress func(done, total int64)
 	done     int64 // bytes of what is finished
-	total    int64
+	total    int64 // not less than was told
 	stopped  bool
 }
 
@@ -439,13 +439,18 @@ func (sc *scan) log(ms *marks) error {
 			}
 		}
 	}
-	return sc.streams(v)
+	if err := sc.streams(v); err != nil || sc.stopped {
+		return err
+	}
+	sc.tell(sc.total - sc.done)
+	return nil
 }
 
 // tell tells of progress, beyond the spans that are done.
 func (sc *scan) tell(done int64) {
+	sc.total = max(sc.total, sc.done+done)
 	if sc.progress != nil {
-		sc.progress(sc.done+done, max(sc.total, sc.done+done))
+		sc.progress(sc.done+done, sc.total)
 	}
 }
 

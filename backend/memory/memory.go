@@ -239,7 +239,7 @@ func (s *Store) list(q backend.StreamQuery) (out []backend.StreamInfo) {
 
 // Scan checks what can be checked without checksums: that positions rise and
 // that no stream has a gap.
-func (s *Store) Scan(_ context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
+func (s *Store) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
 	return func(yield func(backend.Anomaly, error) bool) {
 		if plan.Depth == backend.Quick {
 			return
@@ -260,8 +260,15 @@ func (s *Store) Scan(_ context.Context, plan backend.ScanPlan) iter.Seq2[backend
 					return
 				}
 			}
-			if plan.Progress != nil && (i%4096 == 0 || i == len(log)-1) {
+			if i%4096 != 0 && i != len(log)-1 {
+				continue
+			}
+			if plan.Progress != nil {
 				plan.Progress(int64(i+1), int64(len(log)))
+			}
+			if ctx.Err() != nil {
+				yield(backend.Anomaly{}, context.Cause(ctx))
+				return
 			}
 		}
 	}

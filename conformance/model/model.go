@@ -94,7 +94,7 @@ func Report(ctx context.Context, h conformance.Harness, d *conformance.Divergenc
 		b.WriteString("no rule fails that speaks of these operations: the table lacks one\n")
 	}
 	for _, r := range failed {
-		fmt.Fprintf(&b, "%s %s: seen %s; wanted %s (%s)\n", r.ID, r.Name, r.Seen, r.Wanted, r.ID.Anchor())
+		fmt.Fprintf(&b, "%s %s: seen %s; wanted %s (%s)\n", r.ID, r.Name, r.Seen, r.Wanted, r.ID.URL())
 	}
 	return b.String()
 }

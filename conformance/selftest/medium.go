@@ -67,7 +67,7 @@ const thisFormat = 2
 // flaws are the defects that only show where the medium fails: see seam mutants.
 type flaws struct {
 	scanBlind, scanOnce, scanFirst, scanNowhere, scanWrites, scanNeedsWriter bool
-	readBlind, readSkips, readEnds, readOnlyWrites                           bool
+	readBlind, readSkips, readEnds, readOnlyWrites, readOnlyMakes, headShort bool
 	dryWrites, dryForgets, quarantineIdle, quarantineNeighbour, quarantineFills,
 	quarantineSilent, quarantineAgain, quarantineInPlace, quarantineFull, repairDrops bool
 	snapshotsUnsynced, largeUnsynced, unnamed, tornShown, tornRefused, tornGlued, tornRewritten bool

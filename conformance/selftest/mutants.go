@@ -108,6 +108,22 @@ func openMutants() []mutant {
 			}
 		}),
 		{"OPEN-11", "read-only is not", opened(func(o *backend.Options) { o.ReadOnly = false })},
+		broken("OPEN-14", "Close keeps the lock", func(w *world, h *hooked) {
+			h.closeHook = func(next func() error) error {
+				err := next()
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.held = true
+				return err
+			}
+		}),
+		{"OPEN-15", "a read-only opening that is refused makes the store", variant{opening: func(w *world, _ context.Context, o *backend.Options) error {
+			made := w.touched
+			if w.touched = true; o.ReadOnly && w.opens == 0 && len(w.disk.groups) == 0 && !made {
+				return backend.ErrUnavailable
+			}
+			return nil
+		}}},
 		broken("OPEN-12", "Reopen brings a closed backend back", func(_ *world, h *hooked) {
 			h.reopen = func(ctx context.Context, next func(context.Context) error) error {
 				if h.closeTimes.Load() > 0 {

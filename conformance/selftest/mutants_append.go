@@ -48,6 +48,16 @@ func appendMutants() []mutant {
 				b.Records[n-1], b.Records[n-2] = b.Records[n-2], b.Records[n-1]
 			}
 		})),
+		broken("APPEND-06", "the payloads of a batch's first two are swapped", eachBatch(func(_ *world, b *backend.Batch) {
+			if len(b.Records) > 1 {
+				b.Records[0].Payload, b.Records[1].Payload = b.Records[1].Payload, b.Records[0].Payload
+			}
+		})),
+		broken("APPEND-06", "the metas of a batch are its first's", eachBatch(func(_ *world, b *backend.Batch) {
+			for i := range b.Records {
+				b.Records[i].Meta = b.Records[0].Meta
+			}
+		})),
 		broken("APPEND-06", "places in the batch are lost", field(func(r *backend.Record) { r.Batch.Place = 0 })),
 		broken("APPEND-07", "an empty batch counts as written", eachResult(func(h *hooked, b *backend.Batch, r *backend.Result) { // Papyra
 			if len(b.Records) == 0 && r.Err == nil {

@@ -39,6 +39,7 @@ func Oddities() []Oddity {
 		driver("errors are wrapped again", func(_ *world, d backend.Driver) backend.Driver { return wrapping{d} }),
 		driver("a cut ends the reads that it overtakes", func(w *world, d backend.Driver) backend.Driver { return atOnce{d, new(atomic.Int64)} }),
 		driver("slow to close", func(_ *world, d backend.Driver) backend.Driver { return lingering{d} }),
+		driver("slow to look for what is not there", func(_ *world, d backend.Driver) backend.Driver { return searching{d, true} }),
 		driver("empty payloads are nil", func(_ *world, d backend.Driver) backend.Driver { return nilling{d} }),
 		{"slow, and shown too soon", variant{log: func(_ *world, l backend.LogDriver) backend.LogDriver { return slow{l} }}},
 	}

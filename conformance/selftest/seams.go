@@ -242,9 +242,10 @@ func (s *openStore) prepare() error {
 		return fmt.Errorf("%w: log: a frame is not whole", backend.ErrCorrupt)
 	}
 	if s.readOnly {
-		if m.flaws.readOnlyWrites {
+		if m.flaws.readOnlyWrites && m.named {
 			m.note()
 		}
+		m.named = m.named || m.flaws.readOnlyMakes
 		return nil
 	}
 	if s.w.disk.torn > 0 && m.flaws.tornGlued { // what stands behind a fragment is lost with it
@@ -400,6 +401,18 @@ func (s *openStore) Read(ctx context.Context, q backend.Query) iter.Seq2[backend
 			}
 		}
 	}
+}
+
+func (s *openStore) Head(ctx context.Context, stream string) (backend.Head, error) {
+	h, err := s.Store.Head(ctx, stream)
+	if s.w.disk.flaws.headShort && s.w.disk.rotten() {
+		for r := range s.Store.Read(ctx, backend.Query{Stream: stream, From: uint64(h.Version), To: uint64(h.Version), Kinds: backend.Numbered}) {
+			if f, _ := s.w.disk.bad(r.Position); f != nil && !f.hole {
+				h.Version--
+			}
+		}
+	}
+	return h, err
 }
 
 func (s *openStore) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {

@@ -159,6 +159,7 @@ func liars() []liar {
 	}
 	return []liar{
 		{"durable, and gone when it is closed", ending{durable.harness()}, nil, "its harness says that its stores end with it"},
+		{"ends with itself, and there again", ending{claim(func(c *backend.Capabilities) { c.Durable = false }).harness()}, nil, "NOT CONFORMANT"},
 		{"durable, and empty when it is opened again", forgetful.harness(), nil, "NOT CONFORMANT"},
 		{"reopens, and is asked to be durable", claim(func(c *backend.Capabilities) { c.Durable = false }).harness(), asks("durable"), "does not claim: durable"},
 		{"ends with itself, and is asked to be durable", ending{durable.harness()}, asks("durable"), "OPEN-02 is unsupported"},

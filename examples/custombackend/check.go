@@ -22,7 +22,7 @@ UNION ALL SELECT 'wrong-head', ifnull(name, stream), format('version %d, floor %
 // Scan checks the newest record; a full scan every record, and what [wrongs] says.
 func (s *store) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend.Anomaly, error] {
 	return func(yield func(backend.Anomaly, error) bool) {
-		w := row{decoder: codec.Decoder{Seed: s.seed}}
+		w, last := row{decoder: codec.Decoder{Seed: s.seed}}, backend.Position(0)
 		found := func(code backend.AnomalyCode, err error) (more bool) {
 			if !errors.Is(err, backend.ErrCorrupt) { // the scan can't go on
 				yield(backend.Anomaly{}, err)
@@ -34,13 +34,9 @@ func (s *store) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backe
 		if plan.Depth == backend.Quick {
 			query += " DESC LIMIT 1"
 		}
-		last, err := s.Last(ctx)
-		if err != nil {
-			yield(backend.Anomaly{}, err)
-			return
-		}
+		_ = one(ctx, s.db, "SELECT ifnull(max(position), 0) FROM records", nil, &last) // of those that are left; an error comes again
 		for err := range rows(ctx, s.db, query, nil, &w.Position, &w.Stream, &w.snapshot, &w.Version, &w.envelope) {
-			if plan.Progress != nil && w.Position%1024 == 0 {
+			if plan.Progress != nil && w.Position <= last {
 				plan.Progress(int64(w.Position), int64(last))
 			}
 			if _, err = w.decode(err); err != nil && !found(backend.BadChecksum, err) {
@@ -49,6 +45,11 @@ func (s *store) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backe
 		}
 		if w = (row{}); plan.Depth == backend.Quick {
 			return
+		}
+		for i, err := range s.heads(ctx, s.db, "") {
+			if w.Stream = i.Name; err != nil && !found(backend.WrongHead, err) {
+				return
+			}
 		}
 		code, said := backend.AnomalyCode(""), ""
 		for err := range rows(ctx, s.db, wrongs, nil, &code, &w.Stream, &said) {
@@ -64,31 +65,30 @@ func (s *store) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backe
 
 // Recover makes SQLite's indexes again from their tables. All else that a scan finds stays
 // as it is: there is nothing to make it from.
-func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats backend.RecoveryStats, err error) {
-	if len(plan.Anomalies) > 0 {
-		stats.Actions = []backend.RecoveryAction{{Action: "rebuild", File: "database", Offset: -1, Detail: "the indexes, from their tables"}}
-	}
+func (s *store) Recover(ctx context.Context, plan backend.RecoveryPlan) (_ backend.RecoveryStats, err error) {
+	actions := []backend.RecoveryAction{{Action: "rebuild", File: "database", Offset: -1, Detail: "the indexes, from their tables"}}
 	if len(plan.Anomalies) > 0 && !plan.DryRun {
 		err = s.change(ctx, func(tx *sql.Tx) error { return exec(ctx, tx, "REINDEX") })
 	}
-	return stats, err
+	return backend.RecoveryStats{Actions: actions[:min(len(plan.Anomalies), 1)]}, err
 }
 
 // Compact raises the floors and deletes what [backend.StreamFloor.Takes] says, in one
 // transaction; then it gives the free pages back.
 func (s *store) Compact(ctx context.Context, cut backend.Cut) (stats backend.CompactionStats, err error) {
 	const size = "SELECT (SELECT count(*) FROM records), page_count * page_size FROM pragma_page_count, pragma_page_size"
-	err = one(ctx, s.db, size, nil, &stats.RecordsBefore, &stats.BytesBefore)
-	if err == nil {
-		err = s.change(ctx, func(tx *sql.Tx) (err error) {
-			for i := 0; err == nil && i < len(cut.Floors); i++ {
-				f := cut.Floors[i]
-				err = exec(ctx, tx, `UPDATE streams SET floor = max(floor, ?2) WHERE name = ?1;
-					DELETE FROM records WHERE stream = ?1 AND version < ?2 - (snapshot AND NOT ?3)`, f.Stream, f.Floor, f.Delete)
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		err := one(ctx, tx, size, nil, &stats.RecordsBefore, &stats.BytesBefore)
+		for i := 0; err == nil && i < len(cut.Floors); i++ {
+			f, h := cut.Floors[i], backend.Head{}
+			h, err = s.head(ctx, tx, f.Stream)
+			if h.Floor = max(h.Floor, f.Floor); err == nil {
+				err = exec(ctx, tx, `UPDATE streams SET floor = ?4, sum = ?5 WHERE name = ?1;
+					DELETE FROM records WHERE stream = ?1 AND version < ?2 - (snapshot AND NOT ?3)`, f.Stream, f.Floor, f.Delete, h.Floor, s.sum(backend.StreamInfo{Name: f.Stream, Head: h}))
 			}
-			return err
-		})
-	}
+		}
+		return err
+	})
 	if err == nil {
 		err = exec(ctx, s.db, "PRAGMA incremental_vacuum")
 	}

@@ -27,7 +27,7 @@ import (
 )
 
 // format is the file's user_version: "pap" and the version of the tables.
-const format = 0x70617001
+const format = 0x70617002
 
 // schema makes a store, all or nothing. Each record is one envelope of package codec; the
 // columns beside it are there to find it, and are compared with it on each read.
@@ -36,7 +36,7 @@ const schema = `
 PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE; PRAGMA user_version = %d;
 CREATE TABLE store   (uuid BLOB NOT NULL);
-CREATE TABLE streams (name TEXT PRIMARY KEY, version INTEGER NOT NULL, epoch INTEGER NOT NULL, floor INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE streams (name TEXT PRIMARY KEY, version INTEGER NOT NULL, epoch INTEGER NOT NULL, floor INTEGER NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE records (position INTEGER PRIMARY KEY AUTOINCREMENT, stream TEXT NOT NULL, snapshot INTEGER NOT NULL, version INTEGER NOT NULL, record BLOB NOT NULL);
 CREATE INDEX by_stream ON records (stream, snapshot, version, position);
 INSERT INTO store VALUES (x'%x'); COMMIT`
@@ -194,8 +194,9 @@ func (s *store) change(ctx context.Context, f func(tx *sql.Tx) error) error {
 }
 
 // meaning is the sentinel for a result code of SQLite. Others the Backend makes
-// ErrUnavailable.
-var meaning = map[int]error{sqlite3.SQLITE_BUSY: backend.ErrLocked, sqlite3.SQLITE_FULL: backend.ErrNoSpace, sqlite3.SQLITE_CORRUPT: backend.ErrCorrupt, sqlite3.SQLITE_NOTADB: backend.ErrFormat}
+// ErrUnavailable. The statements are right: where SQLite finds an error in one, the schema is
+// not what it was.
+var meaning = map[int]error{sqlite3.SQLITE_ERROR: backend.ErrCorrupt, sqlite3.SQLITE_BUSY: backend.ErrLocked, sqlite3.SQLITE_FULL: backend.ErrNoSpace, sqlite3.SQLITE_CORRUPT: backend.ErrCorrupt, sqlite3.SQLITE_NOTADB: backend.ErrFormat}
 
 // explain wraps what SQLite said in the sentinel that tells callers what to do.
 func explain(ctx context.Context, err error) error {

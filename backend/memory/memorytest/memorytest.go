@@ -31,12 +31,12 @@ func (harness) NewStore(context.Context, *conformance.Env) (conformance.Store, e
 
 // store is a memory store behind a gate at which calls hang and fail.
 type store struct {
+	conformance.Hang
 	memory *memory.Store
 
 	mu     sync.Mutex
 	held   bool
 	faults []*fault
-	stall  *stall
 }
 
 var _ interface {
@@ -49,11 +49,6 @@ type fault struct {
 	conformance.Fault
 	seen, hits int
 	healed     bool
-}
-
-type stall struct {
-	once          sync.Once
-	reached, free chan struct{}
 }
 
 // Open opens the memory store through the gate.
@@ -116,28 +111,10 @@ func (s *store) Fail(f conformance.Fault) (hits func() int, heal func(), err err
 	return hits, heal, nil
 }
 
-// Stall makes writes wait.
-func (s *store) Stall() (<-chan struct{}, func()) {
-	st := &stall{reached: make(chan struct{}), free: make(chan struct{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stall = st
-	return st.reached, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.stall = nil
-		close(st.free)
-	}
-}
-
 // pass lets an operation through the gate, or not.
 func (s *store) pass(op conformance.Operation) error {
-	s.mu.Lock()
-	st := s.stall
-	s.mu.Unlock()
-	if st != nil && op == conformance.OpWrite {
-		st.once.Do(func() { close(st.reached) })
-		<-st.free
+	if op == conformance.OpWrite {
+		s.Pass()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
