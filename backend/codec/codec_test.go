@@ -31,14 +31,59 @@ const base = 1_700_000_000_000_000_000
 
 // The bytes are the format: if this fails, stores that exist can't be read any more.
 func TestTheBytesAreThoseOfTheFormat(t *testing.T) {
-	const want = "2149" + // kind and flags, length
-		"0b6163636f756e742f616461" + "ac02" + "096465706f7369746564" + "02" + "07" + "f601" + "00" + // name, version, type, schema, epoch, time, place
-		"aa0000000000000000000000000000bb" + "0b" + "8aae5431" + // batch ID, meta length, headCRC
-		"0574726163650430616637" + "7b2263656e7473223a35307d" + "1d0b2327" // meta, payload, CRC
+	const (
+		head = "49" + // length
+			"0b6163636f756e742f616461" + "ac02" + "096465706f7369746564" + "02" + "07" + "f601" + "00" + // name, version, type, schema, epoch, time, place
+			"aa0000000000000000000000000000bb" + "0b" // batch ID, meta length
+		body    = "0574726163650430616637" + "7b2263656e7473223a35307d" // meta, payload
+		want    = "61" + head + "05303d01" + body + "054c2242"          // kind and flags, headCRC, CRC
+		earlier = "21" + head + "8aae5431" + body + "1d0b2327"          // headCRC not masked
+	)
 	r := sample()
 	got := hex.EncodeToString(Append(nil, &r, NewSeed(store), base))
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for _, text := range []string{want, earlier} {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, got := Decoder{Seed: NewSeed(store)}, backend.Record{}
+		if n, err := d.Decode(b, r.Position, base, &got); err != nil || n != len(b) || !same(&got, &r) {
+			t.Errorf("%s: %d bytes, %+v, %v", text, n, got, err)
+		}
+		if !d.HeadIs(b, r.Position, len(b)) {
+			t.Errorf("%s: the head is not known", text)
+		}
+	}
+}
+
+// A payload with its checksum, of another record, another position or another store, is not
+// taken for that of the head before it, whatever the two heads are.
+func TestAPayloadIsBoundToItsHead(t *testing.T) {
+	r := sample()
+	seed := NewSeed(store)
+	b := Append(nil, &r, seed, base)
+	tail := len(r.Meta) + len(r.Payload) + 4
+	next, elsewhere := r, r
+	next.Version++
+	elsewhere.Position++
+	for what, other := range map[string][]byte{
+		"another version":  Append(nil, &next, seed, base),
+		"another position": Append(nil, &elsewhere, seed, base),
+		"another store":    Append(nil, &r, NewSeed([16]byte{9}), base),
+	} {
+		mixed := append(b[:len(b)-tail:len(b)-tail], other[len(other)-tail:]...)
+		d, got := Decoder{Seed: seed}, backend.Record{}
+		if _, err := d.Decode(mixed, r.Position, base, &got); !errors.Is(err, backend.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		} else if got.Stream != r.Stream || got.Version != r.Version {
+			t.Errorf("%s: the head is sound, and reads %+v", what, got)
+		}
+		if err := new(Raw).Read(mixed, seed, r.Position); !errors.Is(err, backend.ErrCorrupt) {
+			t.Errorf("%s: moved: %v", what, err)
+		}
 	}
 }
 
@@ -157,7 +202,7 @@ func TestUnknownFlagsAreANewerFormat(t *testing.T) {
 	r := sample()
 	seed := NewSeed(store)
 	b := Append(nil, &r, seed, base)
-	b[0] |= 0x40
+	b[0] |= newerBits
 	b = reseal(b, seed, r.Position)
 	d := Decoder{Seed: seed}
 	if _, err := d.Decode(b, r.Position, base, &r); !errors.Is(err, backend.ErrFormat) {
@@ -225,7 +270,7 @@ func TestNothingOfTheRecordBeforeIsLeft(t *testing.T) {
 		"a damaged one":     damaged,
 		"a length":          {1, 0xff, 0xff, 0xff, 0xff, 0xff},
 		"a part of one":     {1},
-		"an unknown flag":   reseal(append([]byte{0x41}, Append(nil, &bare, d.Seed, base)[1:]...), d.Seed, 1),
+		"an unknown flag":   reseal(append([]byte{0xc1}, Append(nil, &bare, d.Seed, base)[1:]...), d.Seed, 1),
 		"not fields at all": reseal(append([]byte{1, 40}, make([]byte, 44)...), d.Seed, 1),
 	} {
 		var got backend.Record

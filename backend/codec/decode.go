@@ -142,7 +142,7 @@ func (d *Decoder) refuse(src []byte, p backend.Position, base int64, r *backend.
 	if !f.parse(src) {
 		return damaged("the fields don't fit in the record's %d bytes", len(src))
 	}
-	if crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) != binary.LittleEndian.Uint32(src[f.end:]) {
+	if headSum(src[0], crc32.Update(d.Seed.at(p), castagnoli, src[:f.end])) != binary.LittleEndian.Uint32(src[f.end:]) {
 		return damaged("crc %08x, want %08x", Sum(src), crc)
 	}
 	d.fill(r, p, &f, base)

@@ -16,7 +16,9 @@
 //	kind    bits 0–4  the record's kind, 1 to 31: kinds that this version does not
 //	                  know are kept as they are
 //	        bit  5    the head holds a batch ID
-//	        bits 6–7  zero: a record with one set was written by a newer version
+//	        bit  6    headCRC is masked: all records that are written now. Without, the
+//	                  CRC binds no payload to its head
+//	        bit  7    zero: a record with it was written by a newer version
 //	head    name length v, name          the stream
 //	        version v
 //	        type length v, type
@@ -29,7 +31,8 @@
 //	        meta length v
 //	payload what is left of length
 //
-// headCRC covers everything before it, CRC everything before it, headCRC too. Both
+// headCRC covers everything before it, and is turned by 17 bits to the left, plus
+// 0xa282ead8; CRC covers everything before it, headCRC too. Both
 // are CRC-32C and begin with the store's UUID (16 bytes) and the record's position
 // (8 bytes), which are not stored: a record that stands where another belongs, or
 // comes from another store, fails like a damaged one. The head has a checksum of

@@ -12,7 +12,8 @@ import (
 const (
 	kindBits  = 0x1f
 	withID    = 0x20
-	newerBits = 0xc0
+	bound     = 0x40
+	newerBits = 0x80
 )
 
 // MaxOverhead is the most bytes that a record takes beyond its [backend.Record.Size].
@@ -57,13 +58,30 @@ var distances = func() (t [8]crc32.Table) {
 	return t
 }()
 
+// masked is how a head's checksum is stored. As it is, it would bring the checksum of all that
+// follows to one and the same state whatever the head says, and a payload of another record,
+// with its own checksum, would pass under this head. LevelDB stores checksums so for the same
+// reason.
+func masked(crc uint32) uint32 {
+	return bits.RotateLeft32(crc, 17) + 0xa282ead8
+}
+
+// headSum is what is stored in headCRC, of a record with this first byte whose head has
+// the checksum crc.
+func headSum(first byte, crc uint32) uint32 {
+	if first&bound == 0 {
+		return crc
+	}
+	return masked(crc)
+}
+
 // Append appends the envelope of r to dst, and allocates only if dst has no room
 // for [Size] bytes. r holds what [backend.Backend] admits; base is the time, in
 // nanoseconds since 1970, that [Decoder.Decode] must be given again: one near r's makes
 // the record a few bytes shorter. An engine that keeps records one by one gives 0.
 func Append(dst []byte, r *backend.Record, seed Seed, base int64) []byte {
 	start := len(dst)
-	first, time := byte(r.Kind)&kindBits, zigzag(r.Time.UnixNano()-base)
+	first, time := byte(r.Kind)&kindBits|bound, zigzag(r.Time.UnixNano()-base)
 	id := !r.Batch.ID.IsZero()
 	if id {
 		first |= withID
@@ -83,7 +101,7 @@ func Append(dst []byte, r *backend.Record, seed Seed, base int64) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(r.Meta)))
 	crc := crc32.Update(seed.at(r.Position), castagnoli, dst[start:])
 	tail := len(dst)
-	dst = binary.LittleEndian.AppendUint32(dst, crc)
+	dst = binary.LittleEndian.AppendUint32(dst, masked(crc))
 	dst = append(dst, r.Meta...)
 	dst = append(dst, r.Payload...)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Update(crc, castagnoli, dst[tail:]))

@@ -24,7 +24,7 @@ func (d *Decoder) Head(src []byte, p backend.Position, base int64, r *backend.Re
 	if f.end+4 > len(src) {
 		return 0, ErrShort
 	}
-	if crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) != binary.LittleEndian.Uint32(src[f.end:]) {
+	if headSum(src[0], crc32.Update(d.Seed.at(p), castagnoli, src[:f.end])) != binary.LittleEndian.Uint32(src[f.end:]) {
 		return 0, damaged("the head's checksum does not hold")
 	}
 	d.fill(r, p, &f, base)
@@ -53,7 +53,7 @@ func (d *Decoder) Mend(src []byte, p backend.Position) bool {
 				continue
 			}
 			if f.parse(src) && i < f.end+4 &&
-				crc32.Update(seed, castagnoli, src[:f.end]) == binary.LittleEndian.Uint32(src[f.end:]) &&
+				headSum(src[0], crc32.Update(seed, castagnoli, src[:f.end])) == binary.LittleEndian.Uint32(src[f.end:]) &&
 				crc32.Update(seed, castagnoli, src[:len(src)-4]) == binary.LittleEndian.Uint32(src[len(src)-4:]) {
 				return true
 			}
@@ -77,7 +77,7 @@ func (d *Decoder) HeadIs(src []byte, p backend.Position, n int) bool {
 	}
 	var f fields
 	return f.head(src[:min(n, len(src))]) && f.end+4+f.meta <= n-4 && f.end+4 <= len(src) &&
-		crc32.Update(d.Seed.at(p), castagnoli, src[:f.end]) == binary.LittleEndian.Uint32(src[f.end:])
+		headSum(src[0], crc32.Update(d.Seed.at(p), castagnoli, src[:f.end])) == binary.LittleEndian.Uint32(src[f.end:])
 }
 
 // Plausible reports whether src may begin with a record, by its first few bytes alone. It
