@@ -1,0 +1,399 @@
+package pebble
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
+)
+
+// salvaged is what can be read of damaged files without pebble: a kv.Snapshot. It keeps all
+// keys in memory, and where their values are.
+type salvaged struct {
+	findings []backend.Anomaly
+	damaged  []string // files that something is wrong with
+	tables   []*table
+	entries  []entry
+	judge    *kv.Judge
+	complete bool // all records that the store has are among the entries
+
+	cache struct {
+		sync.Mutex
+		table int
+		at    block.Handle
+		rows  map[string]row // the rows of one block, each key's newest
+	}
+}
+
+// entry is a key, and where its value is: in a block of a table, or, of what was in a log,
+// here.
+type entry struct {
+	key     string
+	seq     uint64
+	deleted bool
+	table   int // -1: value has it
+	at      block.Handle
+	value   []byte
+}
+
+// live is what pebble says that it reads.
+type live struct {
+	tables []string
+	logs   []string
+	known  bool // pebble could say it; else all files are taken
+}
+
+// findLive asks pebble: the one that has the store open, or one that opens it for reading
+// alone to that end.
+func (e *engine) findLive(sizes map[string]int64, manifestSound bool) (l live) {
+	all := slices.Sorted(maps.Keys(sizes))
+	first := ""
+	if e.db != nil {
+		l.known = l.ask(e.db) == nil
+		first = e.m.firstRead()
+	}
+	for _, hide := range []bool{false, true} {
+		if !manifestSound || l.known {
+			break
+		}
+		m := newMedium(e.at.fs)
+		m.hideLogs = hide
+		l.known = guard(func() error {
+			o := e.settings(m, true)
+			o.DisableConsistencyCheck = true
+			db, err := pebble.Open(e.at.in(dbName), o)
+			if err != nil {
+				return err
+			}
+			return errors.Join(l.ask(db), db.Close())
+		}) == nil
+		first = cmp.Or(first, m.firstRead())
+	}
+	for _, name := range all {
+		if isTable(name) && !l.known {
+			l.tables = append(l.tables, name)
+		}
+		if isLog(name) && (!l.known || first != "" && number(name) >= number(first)) {
+			l.logs = append(l.logs, name)
+		}
+	}
+	return l
+}
+
+func (l *live) ask(db *pebble.DB) error {
+	l.tables = nil
+	levels, err := db.SSTables()
+	for _, level := range levels {
+		for _, t := range level {
+			l.tables = append(l.tables, tableName(t.BackingSSTNum))
+		}
+	}
+	slices.Sort(l.tables)
+	return err
+}
+
+func tableName[N ~uint64](n N) string { return fmt.Sprintf("%06d.sst", uint64(n)) }
+
+// number is that in the name of a log or a table.
+func number(name string) uint64 {
+	digits, _, _ := strings.Cut(name, ".")
+	n, _ := strconv.ParseUint(digits, 10, 64)
+	return n
+}
+
+// salvage reads what can be read of the store's files, of which findings are known already.
+func (e *engine) salvage(findings []backend.Anomaly) (*salvaged, error) {
+	s := &salvaged{}
+	s.cache.table = -1
+	sizes, err := e.at.sizes()
+	if err != nil {
+		return nil, err
+	}
+	manifestSound := true
+	for _, a := range findings {
+		manifestSound = manifestSound && !strings.HasPrefix(path.Base(a.File), "MANIFEST-") && !strings.HasPrefix(path.Base(a.File), "marker.")
+		s.find(a)
+	}
+	l := e.findLive(sizes, manifestSound)
+	for _, name := range l.tables {
+		if err := s.addTable(e.at, name); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	for i, name := range l.logs {
+		if err := s.addLog(e.at, name, sizes[name], i == len(l.logs)-1); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
+	s.settle()
+	return s, nil
+}
+
+// find adds a finding that is not there yet.
+func (s *salvaged) find(a backend.Anomaly) {
+	if !slices.Contains(s.findings, a) {
+		s.findings = append(s.findings, a)
+	}
+	if !slices.Contains(s.damaged, a.File) {
+		s.damaged = append(s.damaged, a.File)
+	}
+}
+
+func (s *salvaged) addTable(at place, name string) error {
+	t, err := openTable(at.fs, at.in(dbName), name)
+	if errors.Is(err, fs.ErrNotExist) {
+		s.find(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: "the file is missing"})
+		return nil
+	}
+	if err != nil {
+		s.find(backend.Anomaly{Code: backend.Unreadable, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: err.Error()})
+		return nil
+	}
+	i := len(s.tables)
+	s.tables = append(s.tables, t)
+	_, err = t.check(func(a backend.Anomaly) error {
+		s.find(a)
+		return nil
+	})
+	for _, h := range t.data {
+		err := t.rows(h, func(r *row) {
+			s.entries = append(s.entries, entry{key: string(r.key), seq: r.seq, deleted: r.deleted, table: i, at: h})
+		})
+		if err != nil {
+			continue // reported
+		}
+	}
+	return err
+}
+
+// addLog takes what is in a log. What its last write left may be torn if it is the newest.
+func (s *salvaged) addLog(at place, name string, size int64, newest bool) error {
+	c, err := at.readLog(name, size)
+	if err != nil {
+		return err
+	}
+	for _, a := range c.findings(name, !newest) {
+		s.find(a)
+	}
+	for _, r := range c.records {
+		h, ok := batchrepr.ReadHeader(r.data)
+		if !ok {
+			continue
+		}
+		seq := uint64(h.SeqNum)
+		for b := batchrepr.Read(r.data); ; seq++ {
+			kind, key, value, ok, err := b.Next()
+			if err != nil || !ok {
+				break
+			}
+			if kind == pebble.InternalKeyKindLogData {
+				seq--
+				continue
+			}
+			s.entries = append(s.entries, entry{key: string(key), seq: seq, deleted: kind != pebble.InternalKeyKindSet, table: -1, value: bytes.Clone(value)})
+		}
+	}
+	return nil
+}
+
+func (p place) readLog(name string, size int64) (*chunks, error) {
+	return p.readChunks(name, size, uint32(number(name)))
+}
+
+func (p place) readChunks(name string, size int64, number uint32) (*chunks, error) {
+	f, err := p.fs.Open(p.in(dbName, name))
+	if err != nil {
+		return nil, err
+	}
+	c, err := readChunks(f, size, number)
+	return c, errors.Join(err, f.Close())
+}
+
+// findings are what is wrong with a log or a manifest. One that is not strict may end with
+// what is none, if nothing follows it.
+func (c *chunks) findings(name string, strict bool) (list []backend.Anomaly) {
+	for _, x := range c.bad {
+		if !strict && x.off >= c.end {
+			continue
+		}
+		list = append(list, backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: path.Join(dbName, name), Offset: x.off, Length: x.n, Detail: "what stands here is not what was written"})
+	}
+	if strict && isLog(name) && !c.closed && len(list) == 0 {
+		list = append(list, backend.Anomaly{Code: backend.BadHeader, Severity: backend.Damage, File: path.Join(dbName, name), Offset: c.end, Detail: "the log was closed, and ends without saying so"})
+	}
+	return list
+}
+
+// settle keeps the newest entry of each key, if it is not one that says that the key is deleted.
+func (s *salvaged) settle() {
+	slices.SortStableFunc(s.entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(b.seq, a.seq))
+	})
+	s.judge, _ = kv.NewJudge(func(key []byte) []byte {
+		for at, _ := s.seek(key); at < len(s.entries) && s.entries[at].key == string(key); at++ {
+			if value, err := s.value(s.entries[at], nil); err == nil {
+				return value
+			}
+		}
+		return nil
+	})
+	out := s.entries[:0]
+	for i := 0; i < len(s.entries); {
+		first := i
+		for i++; i < len(s.entries) && s.entries[i].key == s.entries[first].key; i++ {
+		}
+		for _, e := range s.entries[first:i] {
+			if e.table >= 0 && s.tables[e.table].guess && !e.deleted && !s.sound(e) {
+				continue // not of a block of keys and values
+			}
+			if !e.deleted && len(e.key) > 0 {
+				out = append(out, e)
+			}
+			break
+		}
+	}
+	s.entries = slices.Clip(out)
+	s.complete = s.count()
+}
+
+func (s *salvaged) sound(e entry) bool {
+	value, err := s.value(e, nil)
+	if err != nil || s.judge == nil {
+		return false
+	}
+	home, ok := s.judge.Home([]byte(e.key), value)
+	return ok && string(home) == e.key
+}
+
+// count reports whether as many sound records are there as the store says that it has.
+func (s *salvaged) count() (complete bool) {
+	if s.judge == nil {
+		return false
+	}
+	records := uint64(0)
+	for _, e := range s.entries {
+		if s.judge.Record([]byte(e.key)) && s.sound(e) {
+			records++
+		}
+	}
+	return s.judge.Complete(records, func(key []byte) []byte {
+		value, _, _ := s.Get(key, nil)
+		return value
+	})
+}
+
+func (s *salvaged) close() {
+	for _, t := range s.tables {
+		_ = t.f.Close()
+	}
+	s.tables = nil
+}
+
+// refusal is why nothing is written to a damaged store.
+func (s *salvaged) refusal() error {
+	a := &s.findings[0]
+	return fmt.Errorf("%w: %w: %s is damaged (%s): nothing is written until it is recovered", backend.ErrPoisoned, backend.ErrCorrupt, a.File, a.Detail)
+}
+
+// seek returns the first entry that is not below key.
+func (s *salvaged) seek(key []byte) (at int, there bool) {
+	at = sort.Search(len(s.entries), func(i int) bool { return s.entries[i].key >= string(key) })
+	return at, at < len(s.entries) && s.entries[at].key == string(key)
+}
+
+func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
+	if e.table < 0 {
+		return append(dst, e.value...), nil
+	}
+	c := &s.cache
+	c.Lock()
+	defer c.Unlock()
+	if c.table != e.table || c.at != e.at {
+		c.table, c.at, c.rows = -1, e.at, map[string]row{}
+		err := s.tables[e.table].rows(e.at, func(r *row) {
+			if _, newer := c.rows[string(r.key)]; !newer {
+				c.rows[string(r.key)] = row{value: bytes.Clone(r.value), seq: r.seq}
+			}
+		})
+		if err != nil {
+			return dst, dbError("read", &backend.CorruptError{File: path.Join(dbName, s.tables[e.table].name), Offset: int64(e.at.Offset), Length: int64(e.at.Length), Detail: err.Error()})
+		}
+		c.table = e.table
+	}
+	return append(dst, c.rows[e.key].value...), nil
+}
+
+func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
+	at, there := s.seek(key)
+	if !there {
+		return dst, false, nil
+	}
+	value, err = s.value(s.entries[at], dst)
+	return value, true, err
+}
+
+func (s *salvaged) Cursor(low, high []byte) kv.Cursor {
+	from, _ := s.seek(low)
+	to, _ := s.seek(high)
+	return &salvagedCursor{s: s, from: from, to: to, at: -1}
+}
+
+type salvagedCursor struct {
+	s        *salvaged
+	from, to int // the entries that it goes through
+	at       int
+	err      error
+}
+
+func (c *salvagedCursor) there() bool { return c.at >= c.from && c.at < c.to }
+
+func (c *salvagedCursor) Seek(key []byte) bool {
+	at, _ := c.s.seek(key)
+	c.at = max(at, c.from)
+	return c.there()
+}
+
+func (c *salvagedCursor) SeekBelow(key []byte) bool {
+	at, _ := c.s.seek(key)
+	c.at = min(at, c.to) - 1
+	return c.there()
+}
+
+func (c *salvagedCursor) Next() bool {
+	c.at++
+	return c.there()
+}
+
+func (c *salvagedCursor) Prev() bool {
+	c.at--
+	return c.there()
+}
+
+func (c *salvagedCursor) Key() []byte { return []byte(c.s.entries[c.at].key) }
+
+func (c *salvagedCursor) Value(dst []byte) (value []byte, err error) {
+	value, err = c.s.value(c.s.entries[c.at], dst)
+	c.err = err
+	return value, err
+}
+
+func (c *salvagedCursor) Err() error { return c.err }
+
+func (c *salvagedCursor) Close() error { return nil }

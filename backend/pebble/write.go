@@ -1,0 +1,215 @@
+package pebble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
+)
+
+// Write makes one batch of pebble, which is in its log, and synced, when it returns nil.
+// What stands in the way of it is looked for before:
+//
+//	too little room on the medium         ErrNoSpace, nothing stored
+//	tables can't be written for want      the same; they are tried again meanwhile
+//	too much is in memory already         waited for, then ErrUnavailable, nothing stored
+//	the log can't be written or synced    ErrPoisoned and ErrUnknownOutcome
+func (e *engine) Write(f func(kv.Batch) error) error {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	if err := e.refusal(); err != nil {
+		return err
+	}
+	b := e.db.NewBatch()
+	defer b.Close()
+	if err := f(batch{b, e.db}); err != nil {
+		return err
+	}
+	if err := e.room(b.Len()); err != nil {
+		return err
+	}
+	err := guard(func() error { return e.db.Apply(b, pebble.Sync) })
+	if err == nil {
+		err = e.m.failed()
+	} else {
+		e.m.fail(err)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w: %w", backend.ErrPoisoned, backend.ErrUnknownOutcome, err)
+	}
+	return nil
+}
+
+// refusal is why nothing can be written at all; nil: it can.
+func (e *engine) refusal() error {
+	if d := e.damage.Load(); d != nil {
+		return d.refusal()
+	}
+	if e.opts.ReadOnly {
+		return fmt.Errorf("%w: the store is open read-only", backend.ErrUnsupported)
+	}
+	return e.poison()
+}
+
+// Waiting for what is done in the background.
+const (
+	healWait  = time.Second      // for tables to be written once there is room again
+	stallWait = 10 * time.Second // for what is in memory to become less
+	lookEach  = 1 << 20          // bytes written between two looks at it
+	poll      = 2 * time.Millisecond
+)
+
+// room looks whether n bytes more can be written, now and to tables later.
+func (e *engine) room(n int) error {
+	if free := e.opts.FreeBytes; free >= 0 {
+		usage, err := e.at.fs.GetDiskUsage(e.at.dir)
+		if err == nil && usage.AvailBytes < uint64(free)+2*uint64(n) {
+			return fmt.Errorf("%w: %d bytes are left, and %d are to stay free (Options.FreeBytes)", backend.ErrNoSpace, usage.AvailBytes, free)
+		}
+	}
+	if e.ailing.Load() != nil {
+		e.m.retry()
+		waited := until(healWait, func() bool { return e.ailing.Load() == nil || e.m.failed() != nil })
+		if err := e.ailing.Load(); !waited && err != nil && errors.Is(*err, backend.ErrNoSpace) {
+			return *err
+		}
+	}
+	if e.since += n; e.since < lookEach {
+		return nil
+	}
+	if !until(stallWait, func() bool {
+		m := e.db.Metrics()
+		return m.MemTable.Count <= mostMemTables && m.Levels[0].Sublevels <= mostSublevels || e.m.failed() != nil
+	}) {
+		err := fmt.Errorf("%w: tables were not written or compacted within %v", backend.ErrUnavailable, stallWait)
+		if why := e.ailing.Load(); why != nil {
+			err = *why
+		}
+		return fmt.Errorf("too much is in memory, or in the newest tables: %w", err)
+	}
+	e.since = 0
+	return e.poison()
+}
+
+// until waits for something; it reports whether it came.
+func until(most time.Duration, f func() bool) bool {
+	for began := time.Now(); !f(); time.Sleep(poll) {
+		if time.Since(began) > most {
+			return false
+		}
+	}
+	return true
+}
+
+// flushed is told of each table that was made of what is in memory.
+func (e *engine) flushed(err error) {
+	if err == nil {
+		e.ailing.Store(nil)
+	}
+}
+
+// batch is what a Write writes. Its errors are those of a batch that is too large for
+// pebble, which no append is.
+type batch struct {
+	b  *pebble.Batch
+	db *pebble.DB
+}
+
+func (b batch) Set(key, value []byte) error { return dbError("write", b.b.Set(key, value, nil)) }
+
+func (b batch) Delete(key []byte) error { return dbError("write", b.b.Delete(key, nil)) }
+
+// DeleteRange deletes the keys that are there one by one: what a damaged table has deleted
+// can then be told from its blocks.
+func (b batch) DeleteRange(low, high []byte) error {
+	it, err := b.db.NewIter(&pebble.IterOptions{LowerBound: low, UpperBound: high})
+	if err != nil {
+		return dbError("write", err)
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		err = b.b.Delete(it.Key(), nil)
+	}
+	return dbError("write", errors.Join(err, it.Error(), it.Close()))
+}
+
+// goneWait bounds how long a compaction waits for files to be gone that nobody reads.
+const goneWait = 10 * time.Second
+
+// Compact has pebble compact everything, so that what was deleted is in no table any more,
+// and empties the logs that were kept for their room.
+func (e *engine) Compact(ctx context.Context) error {
+	if err := e.refusal(); err != nil {
+		return err
+	}
+	if err := e.room(0); err != nil {
+		return err
+	}
+	e.m.setScrub(true)
+	defer e.m.setScrub(false)
+	newest, err := e.newestLog()
+	if err == nil {
+		err = guard(e.db.Flush)
+	}
+	if err == nil {
+		err = guard(func() error { return e.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
+	}
+	switch failed := e.m.failed(); {
+	case failed != nil:
+		return e.poison()
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return dbError("compact", err)
+	}
+	until(goneWait, func() bool {
+		m := e.db.Metrics()
+		return m.Table.ObsoleteCount == 0 && m.Table.ZombieCount == 0
+	})
+	return dbError("empty old logs", e.m.emptyLogs(e.at, newest))
+}
+
+// newestLog returns the name of the newest log: that which is written.
+func (e *engine) newestLog() (newest string, err error) {
+	names, err := e.at.fs.List(e.at.in(dbName))
+	for _, name := range names {
+		if isLog(name) && (len(name) > len(newest) || len(name) == len(newest) && name > newest) {
+			newest = name
+		}
+	}
+	return newest, err
+}
+
+func (m *medium) setScrub(on bool) {
+	m.names.Lock()
+	defer m.names.Unlock()
+	m.scrub = on
+}
+
+// emptyLogs empties the logs up to the newest one, none of which is needed any more.
+func (m *medium) emptyLogs(at place, newest string) error {
+	m.names.Lock()
+	defer m.names.Unlock()
+	names, err := m.FS.List(at.in(dbName))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !isLog(name) || m.writing[name] || len(name) > len(newest) || len(name) == len(newest) && name > newest {
+			continue
+		}
+		f, err := m.FS.Create(at.in(dbName, name), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return syncDir(m.FS, at.in(dbName))
+}
