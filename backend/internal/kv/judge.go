@@ -76,3 +76,21 @@ func (j *Judge) Stored(home, value []byte, get func(key []byte) []byte) bool {
 	pl, err := parsePlace(j.sums, key, get(key), p)
 	return err == nil && pl.kind != 0 && string(pl.name) == string(k.name) && pl.version == k.version && (pl.kind == backend.Snapshot) == (k.part == partSnapshot)
 }
+
+// Rewritten reports whether the value of a key changes, so that another than the newest is wrong:
+// where a stream stands, and where the store does.
+func (j *Judge) Rewritten(key []byte) bool {
+	k, ok := parseStreamKey(key)
+	return ok && k.part == partHead || string(key) == string(stateKey)
+}
+
+// Beside returns the keys that are written wherever this one, which is a record's, is: where
+// its stream and the store stand, and the place of its position, which the value says.
+func (j *Judge) Beside(record, value []byte) (keys [][]byte) {
+	k, ok := parseStreamKey(record)
+	if !ok || len(value) < 8 {
+		return nil
+	}
+	place := appendPlaceKey(nil, backend.Position(binary.BigEndian.Uint64(value)))
+	return [][]byte{appendHeadKey(nil, string(k.name)), stateKey, place}
+}

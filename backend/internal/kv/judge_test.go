@@ -1,0 +1,48 @@
+package kv
+
+import (
+	"testing"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// What an append writes beside a record is what a judge says.
+func TestAJudgeKnowsWhatIsWrittenBesideARecord(t *testing.T) {
+	p := &testPlace{m: newMedium(), dir: t.TempDir()}
+	b, err := p.open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Append(t.Context(), backend.Batch{Stream: "s", Expected: backend.Any, Records: []backend.Record{{Payload: []byte("x")}}}); err != nil {
+		t.Fatal(err)
+	}
+	j, ok := NewJudge(func(key []byte) []byte { return p.m.values[string(key)] })
+	if !ok {
+		t.Fatal("no judge")
+	}
+	records, rewritten := 0, 0
+	for key, value := range p.m.values {
+		if j.Rewritten([]byte(key)) {
+			rewritten++
+		}
+		if !j.Record([]byte(key)) {
+			continue
+		}
+		records++
+		beside := j.Beside([]byte(key), value)
+		for _, other := range beside {
+			if p.m.values[string(other)] == nil {
+				t.Errorf("%q is not there", other)
+			}
+		}
+		if len(beside) != 3 {
+			t.Errorf("beside %q: %q", key, beside)
+		}
+	}
+	if records != 1 || rewritten != 2 {
+		t.Errorf("%d records, %d keys that change", records, rewritten)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}
