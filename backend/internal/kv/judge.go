@@ -94,3 +94,21 @@ func (j *Judge) Beside(record, value []byte) (keys [][]byte) {
 	place := appendPlaceKey(nil, backend.Position(binary.BigEndian.Uint64(value)))
 	return [][]byte{appendHeadKey(nil, string(k.name)), stateKey, place}
 }
+
+// Search finds sound records, with their keys, in bytes of which nothing else is known.
+func (j *Judge) Search(b []byte, found func(home, value []byte)) {
+	for from := 0; from+8 < len(b); {
+		var r backend.Record
+		p := backend.Position(binary.BigEndian.Uint64(b[from:]))
+		n, err := j.decoder.Decode(b[from+8:], p, j.store.created, &r)
+		if err != nil {
+			from++
+			continue
+		}
+		value := b[from : from+8+n]
+		if home, ok := j.Home(nil, value); ok {
+			found(home, value)
+		}
+		from += 8 + n
+	}
+}

@@ -39,6 +39,20 @@ func TestAJudgeKnowsWhatIsWrittenBesideARecord(t *testing.T) {
 			t.Errorf("beside %q: %q", key, beside)
 		}
 	}
+	var all []byte
+	for _, value := range p.m.values {
+		all = append(append(all, "rubbish"...), value...)
+	}
+	searched := 0
+	j.Search(all, func(home, value []byte) {
+		searched++
+		if string(p.m.values[string(home)]) != string(value) {
+			t.Errorf("%q is found under %q", value, home)
+		}
+	})
+	if searched != records {
+		t.Errorf("%d records are found of %d", searched, records)
+	}
 	if records != 1 || rewritten != 2 {
 		t.Errorf("%d records, %d keys that change", records, rewritten)
 	}
