@@ -112,3 +112,25 @@ func (j *Judge) Search(b []byte, found func(home, value []byte)) {
 		from += 8 + n
 	}
 }
+
+// doubtful is how many records may have been lost at the end of a store of which it is not
+// known where it stands: more than a log holds that was not written to its tables yet.
+const doubtful = 1 << 20
+
+// Doubt returns what a store says of where it stands if that is lost, and was once the
+// value was: it is said to stand higher than it can have stood, so that no position is given
+// twice, and the end of what it has does not look like its end. highest is the highest key of
+// a place that it has, if it has any.
+func (j *Judge) Doubt(was []byte, highest []byte) (key, value []byte) {
+	st, err := parseState(j.sums, was)
+	if err != nil {
+		st = state{}
+	}
+	if p, ok := parsePlaceKey(highest); ok {
+		st.last = max(st.last, p)
+	}
+	st.last += doubtful
+	st.newest = st.last
+	st.version += doubtful
+	return stateKey, st.append(nil, j.sums)
+}

@@ -53,6 +53,14 @@ func TestAJudgeKnowsWhatIsWrittenBesideARecord(t *testing.T) {
 	if searched != records {
 		t.Errorf("%d records are found of %d", searched, records)
 	}
+	highest := appendPlaceKey(nil, 1)
+	for _, was := range [][]byte{nil, p.m.values[string(stateKey)]} {
+		key, value := j.Doubt(was, highest)
+		st, err := parseState(j.sums, value)
+		if string(key) != string(stateKey) || err != nil || st.last != 1+doubtful || st.newest != st.last {
+			t.Errorf("in doubt: %q, %+v, %v", key, st, err)
+		}
+	}
 	if records != 1 || rewritten != 2 {
 		t.Errorf("%d records, %d keys that change", records, rewritten)
 	}
