@@ -27,11 +27,14 @@ type chunks struct {
 	bad     []extent // bytes that should be chunks, and are none
 	end     int64    // where the last chunk ends
 	closed  bool     // the end is marked
+	torn    bool     // the last record is not whole
 }
 
 type chunkRecord struct {
-	at   int64
-	data []byte
+	at    int64
+	data  []byte
+	last  int64 // where its last chunk begins
+	doubt bool  // a checksum is wrong: each part of it is to be looked at
 }
 
 type extent struct{ off, n int64 }
@@ -49,9 +52,11 @@ func readChunks(f io.ReaderAt, size int64, number uint32) (c *chunks, err error)
 		}
 		r.block(block[:n], at)
 	}
-	r.drop(size)
-	if n := len(c.bad); n > 0 && c.bad[n-1].n == 0 { // nothing followed: it goes on to the end
-		c.bad[n-1].n = size - c.bad[n-1].off
+	if r.inside && !r.partial.doubt { // torn
+		c.bad = append(c.bad, extent{r.partial.at, c.end - r.partial.at})
+		c.torn = true
+	} else {
+		r.drop()
 	}
 	return c, nil
 }
@@ -59,8 +64,7 @@ func readChunks(f io.ReaderAt, size int64, number uint32) (c *chunks, err error)
 type chunkReader struct {
 	c       *chunks
 	number  uint32
-	partial []byte // of a record that is not whole yet
-	began   int64
+	partial chunkRecord // that is not whole yet
 	inside  bool
 	done    bool
 }
@@ -71,8 +75,9 @@ func (r *chunkReader) block(b []byte, at int64) {
 		head, n, ok := parseChunk(b[pos:], r.number)
 		switch {
 		case ok:
-			r.found(at+int64(pos), b[pos+6], b[pos+head:pos+n])
+			r.found(at+int64(pos), (b[pos+6]-1)%4, b[pos+head:pos+n])
 			pos += n
+			r.c.end = at + int64(pos)
 		case r.number > 0 && isTrailer(b[pos:], r.number):
 			r.c.closed, r.done, r.c.end = true, true, at+int64(pos)
 		case zeros(b[pos:]):
@@ -80,46 +85,78 @@ func (r *chunkReader) block(b []byte, at int64) {
 		case r.number > 0 && stale(b[pos:], r.number):
 			r.done = true // of the log whose room this one uses
 		default:
-			next := r.resync(b, pos)
-			r.drop(at + int64(pos))
-			r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(next - pos)})
-			pos = next
+			chunk, head, n, ok := mendChunk(b[pos:], r.number)
+			if !ok {
+				pos = r.wrong(b, pos, at)
+				continue
+			}
+			r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(n)})
+			r.found(at+int64(pos), (chunk[6]-1)%4, chunk[head:])
+			pos += n
+			r.c.end = at + int64(pos)
 		}
 	}
 }
 
-// resync returns where the next chunk of the block begins.
-func (r *chunkReader) resync(b []byte, pos int) int {
-	for pos++; len(b)-pos >= leastChunk; pos++ {
-		if _, _, ok := parseChunk(b[pos:], r.number); ok {
-			return pos
+// wrong takes what stands where no chunk is sound, as far as it may be one of which a few bytes
+// are wrong, and returns where the next one begins.
+func (r *chunkReader) wrong(b []byte, pos int, at int64) (next int) {
+	next, follows := pos+1, byte(0)
+	for ; next < len(b); next++ {
+		if len(b)-next < leastChunk {
+			next = len(b)
+			break
+		}
+		if _, _, ok := parseChunk(b[next:], r.number); ok {
+			follows = (b[next+6] - 1) % 4
+			break
+		}
+		if r.number > 0 && isTrailer(b[next:], r.number) || zeros(b[next:]) {
+			break
 		}
 	}
-	return len(b)
+	next = min(next, len(b))
+	r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(next - pos)})
+	if head := leastChunk + 12; r.number > 0 && next-pos > head {
+		goesOn := follows == 2 || follows == 3
+		part := map[[2]bool]byte{{false, false}: 0, {false, true}: 1, {true, true}: 2, {true, false}: 3}[[2]bool{r.inside, goesOn}]
+		r.found(at+int64(pos), part, b[pos+head:next])
+		r.doubt(part)
+	} else {
+		r.drop()
+	}
+	return next
 }
 
-// found takes a chunk.
-func (r *chunkReader) found(at int64, kind byte, data []byte) {
-	part := (kind - 1) % 4
+// doubt marks the record that a part was added to.
+func (r *chunkReader) doubt(part byte) {
+	if r.inside {
+		r.partial.doubt = true
+	} else if n := len(r.c.records); n > 0 && (part == 0 || part == 3) {
+		r.c.records[n-1].doubt = true
+	}
+}
+
+// found takes a part of a record: 0 all of it, 1 the first, 2 a middle one, 3 the last.
+func (r *chunkReader) found(at int64, part byte, data []byte) {
 	if part == 0 || part == 1 {
-		r.drop(at)
-		r.began, r.inside, r.partial = at, true, nil
+		r.drop()
+		r.inside, r.partial = true, chunkRecord{at: at}
 	} else if !r.inside { // the middle or the end of a record that was lost
-		r.c.bad = append(r.c.bad, extent{at, int64(len(data))})
 		return
 	}
-	r.partial = append(r.partial, data...)
-	r.c.end = at + int64(len(data)) + leastChunk
+	r.partial.data, r.partial.last = append(r.partial.data, data...), at
 	if part == 0 || part == 3 {
-		r.c.records = append(r.c.records, chunkRecord{r.began, r.partial})
+		r.c.records = append(r.c.records, r.partial)
 		r.inside = false
 	}
 }
 
 // drop gives up a record of which no more is found.
-func (r *chunkReader) drop(until int64) {
+func (r *chunkReader) drop() {
 	if r.inside {
-		r.c.bad = append(r.c.bad, extent{r.began, until - r.began})
+		r.partial.doubt = true
+		r.c.records = append(r.c.records, r.partial)
 		r.inside = false
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -63,7 +64,8 @@ var placedBlock = regexp.MustCompile(`block (?:num )?(\d+)/(\d+)`)
 
 // corrupt is what pebble says of damage, with its place.
 func corrupt(err error) error {
-	ce := &backend.CorruptError{File: dbName, Offset: -1, Detail: err.Error()}
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	ce := &backend.CorruptError{File: dbName, Offset: -1, Detail: text}
 	if m := placed.FindStringSubmatch(ce.Detail); m != nil && m[2] != "" {
 		ce.File = path.Join(dbName, m[2])
 	} else if m != nil {

@@ -121,6 +121,13 @@ func (e *engine) tidy() error {
 	return e.at.drop(tmpName)
 }
 
+// The tables of kv that are named here.
+const (
+	tableMeta   = 0
+	tablePlaces = 'p'
+	tableNames  = 's'
+)
+
 // storeText is what STORE says, so that a newer format is known before anything is touched.
 var storeText = fmt.Sprintf("papyra store on pebble, format %d\n", kv.FormatVersion)
 
@@ -176,9 +183,29 @@ func (e *engine) start() error {
 		findings, err = e.openDB()
 	}
 	if err == nil && len(findings) > 0 {
-		err = e.giveUp(findings)
+		return e.giveUp(findings)
+	}
+	if err == nil {
+		if err = e.probe(); errors.Is(err, backend.ErrCorrupt) {
+			err = e.turn()
+		}
 	}
 	return err
+}
+
+// probe reads what the store says of itself, without which it can't be opened.
+func (e *engine) probe() error {
+	return e.View(func(s kv.Snapshot) error {
+		c := s.Cursor([]byte{tableMeta}, []byte{tableMeta + 1})
+		defer c.Close()
+		for ok := c.Seek([]byte{tableMeta}); ok; ok = c.Next() {
+			if _, err := c.Value(nil); err != nil {
+				return err
+			}
+		}
+		_, _, err := s.Get([]byte{tableNames}, nil)
+		return errors.Join(c.Err(), err)
+	})
 }
 
 // giveUp goes on without pebble.
@@ -243,14 +270,14 @@ func (e *engine) survey() (findings []backend.Anomaly, err error) {
 	}
 	findings = append(findings, c.findings(manifest, s != nil)...)
 	for name, size := range sizes {
-		if !isLog(name) || s == nil || s[name] != size || size == 0 {
+		if !isLog(name) || size == 0 || s != nil && s[name] != size {
 			continue
 		}
 		c, err := e.at.readLog(name, size)
 		if err != nil {
 			return nil, err
 		}
-		findings = append(findings, c.findings(name, true)...)
+		findings = append(findings, c.findings(name, s != nil)...)
 	}
 	slices.SortFunc(findings, func(a, b backend.Anomaly) int { return strings.Compare(a.File, b.File) })
 	return findings, nil

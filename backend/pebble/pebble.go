@@ -38,8 +38,11 @@ type Options struct {
 	// bytes, from 256 KiB to 1 GiB; up to four of them are in memory, and as much in logs,
 	// which an opening after a crash reads. 0 means [DefaultMemTableBytes].
 	MemTableBytes int
+	// Compress has blocks of tables compressed. One wrong byte then costs all that is in
+	// its block; without, the one record, mostly.
+	Compress bool
 	// BlockBytes is about how large a block of a table is, in bytes, from 256 to 64 KiB:
-	// what is read at a time, and what one wrong byte costs. 0 means [DefaultBlockBytes].
+	// what is read at a time. 0 means [DefaultBlockBytes].
 	BlockBytes int
 	// FreeBytes is the room that appends leave on the medium, in bytes, as pebble can't do
 	// without: where less is left, they are [backend.ErrNoSpace], and nothing is written.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math"
 	"path"
 	"slices"
 	"sort"
@@ -32,6 +33,10 @@ type salvaged struct {
 	judge    *kv.Judge
 	complete bool // all records that the store has are among the entries
 
+	groups []group // parts whose checksum is wrong
+	lost   lost
+	stood  []byte // where the store says that it stood, if that is outdated
+
 	cache struct {
 		sync.Mutex
 		table int
@@ -49,6 +54,20 @@ type entry struct {
 	table   int // -1: value has it
 	at      block.Handle
 	value   []byte
+}
+
+// group is what a batch or a block of which a checksum is wrong seems to hold.
+type group struct {
+	entries   []entry // of a batch
+	raw       []byte  // of a block
+	low, high string  // of a block: its keys are between them; high "": there is no bound
+}
+
+// lost says which keys may have had a newer value that is lost.
+type lost struct {
+	before uint64  // those of logs and tables that were written before it
+	tables bool    // all of tables
+	ranges []group // those of tables between low and high
 }
 
 // live is what pebble says that it reads.
@@ -136,8 +155,12 @@ func (e *engine) salvage(findings []backend.Anomaly) (*salvaged, error) {
 			return nil, err
 		}
 	}
+	sealed, err := e.at.readSeal()
 	for i, name := range l.logs {
-		if err := s.addLog(e.at, name, sizes[name], i == len(l.logs)-1); err != nil {
+		if err == nil {
+			err = s.addLog(e.at, name, sizes[name], i == len(l.logs)-1, sealed)
+		}
+		if err != nil {
 			s.close()
 			return nil, err
 		}
@@ -159,58 +182,131 @@ func (s *salvaged) find(a backend.Anomaly) {
 func (s *salvaged) addTable(at place, name string) error {
 	t, err := openTable(at.fs, at.in(dbName), name)
 	if errors.Is(err, fs.ErrNotExist) {
+		s.lost.tables = true
 		s.find(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: "the file is missing"})
 		return nil
 	}
 	if err != nil {
+		s.lost.tables = true
 		s.find(backend.Anomaly{Code: backend.Unreadable, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: err.Error()})
 		return nil
 	}
-	i := len(s.tables)
 	s.tables = append(s.tables, t)
-	_, err = t.check(func(a backend.Anomaly) error {
-		s.find(a)
-		return nil
-	})
-	for _, h := range t.data {
-		err := t.rows(h, func(r *row) {
-			s.entries = append(s.entries, entry{key: string(r.key), seq: r.seq, deleted: r.deleted, table: i, at: h})
-		})
-		if err != nil {
-			continue // reported
-		}
-	}
+	s.addBlocks(len(s.tables) - 1)
 	return err
 }
 
-// addLog takes what is in a log. What its last write left may be torn if it is the newest.
-func (s *salvaged) addLog(at place, name string, size int64, newest bool) error {
+// addBlocks takes what is in a table's blocks.
+func (s *salvaged) addBlocks(i int) {
+	t := s.tables[i]
+	_, _ = t.check(func(a backend.Anomaly) error {
+		s.find(a)
+		return nil
+	})
+	low, open := "", -1 // the last key that is sound, and the group behind it
+	for _, h := range t.data {
+		g := group{low: low}
+		raw, err := t.rows(h, func(r *row) {
+			g.entries = append(g.entries, entry{key: string(r.key), seq: r.seq, deleted: r.deleted, table: i, at: h})
+		})
+		if err == nil && len(g.entries) > 0 {
+			if open >= 0 {
+				s.groups[open].high, open = g.entries[0].key, -1
+			}
+			low = g.entries[len(g.entries)-1].key
+			s.entries = append(s.entries, g.entries...)
+			continue
+		}
+		if !t.guess { // else it is a block of another kind
+			open = len(s.groups)
+			s.groups = append(s.groups, group{low: low, raw: raw})
+		}
+	}
+}
+
+// addLog takes what is in a log. What its last write left may be torn, if it was not closed.
+func (s *salvaged) addLog(at place, name string, size int64, newest bool, was seal) error {
+	strict := !newest || was != nil
 	c, err := at.readLog(name, size)
+	if errors.Is(err, fs.ErrNotExist) { // it was there a moment ago
+		s.find(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: "the file is missing"})
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	for _, a := range c.findings(name, !newest) {
+	if was != nil && was[name] != size {
+		s.lost.before = math.MaxUint64
+	}
+	if size == 0 {
+		return nil // nothing was written to it
+	}
+	for _, a := range c.findings(name, strict) {
 		s.find(a)
 	}
+	next, seen := uint64(0), int64(0) // the number that follows, and where the last record ended
 	for _, r := range c.records {
-		h, ok := batchrepr.ReadHeader(r.data)
-		if !ok {
+		if r.doubt && !strict && r.last >= c.end {
 			continue
 		}
-		seq := uint64(h.SeqNum)
-		for b := batchrepr.Read(r.data); ; seq++ {
-			kind, key, value, ok, err := b.Next()
-			if err != nil || !ok {
-				break
-			}
-			if kind == pebble.InternalKeyKindLogData {
-				seq--
-				continue
-			}
-			s.entries = append(s.entries, entry{key: string(key), seq: seq, deleted: kind != pebble.InternalKeyKindSet, table: -1, value: bytes.Clone(value)})
+		g, first, whole := batchOf(&r, next)
+		if next > 0 && first > next || next == 0 && len(c.bad) > 0 && c.bad[0].off < r.at {
+			s.lost.before = max(s.lost.before, first)
+		}
+		next, seen = first+uint64(len(g.entries)), r.last
+		if r.doubt || !whole {
+			s.groups = append(s.groups, g)
+		} else {
+			s.entries = append(s.entries, g.entries...)
+		}
+		if !whole {
+			s.lost.before = max(s.lost.before, next+1)
+		}
+	}
+	if strict && !c.closed && !c.endsIn(leastRecord) {
+		s.lost.before = math.MaxUint64
+	}
+	for _, x := range c.bad {
+		if strict && x.off > seen && x.n >= leastRecord {
+			s.lost.before = math.MaxUint64
 		}
 	}
 	return nil
+}
+
+// leastRecord is less than any record of a log takes, with its header.
+const leastRecord = leastChunk + 12 + batchrepr.HeaderLen
+
+// endsIn reports whether what is wrong at the end is less than n bytes: what marks the end.
+func (c *chunks) endsIn(n int64) bool {
+	if len(c.bad) == 0 {
+		return false
+	}
+	x := c.bad[len(c.bad)-1]
+	return x.n < n && x.off >= c.end
+}
+
+// batchOf returns what a record of a log holds, which should be numbered from next on, if it
+// is not 0. whole is whether all of it could be taken apart.
+func batchOf(r *chunkRecord, next uint64) (g group, first uint64, whole bool) {
+	h, ok := batchrepr.ReadHeader(r.data)
+	if first = uint64(h.SeqNum); r.doubt && next > 0 {
+		first = next
+	}
+	if !ok {
+		return g, first, false
+	}
+	b := batchrepr.Read(r.data)
+	for {
+		kind, key, value, ok, err := b.Next()
+		if err != nil || !ok {
+			return g, first, err == nil && (!r.doubt || len(g.entries) == int(h.Count))
+		}
+		if kind == pebble.InternalKeyKindLogData {
+			continue
+		}
+		g.entries = append(g.entries, entry{key: string(key), seq: first + uint64(len(g.entries)), deleted: kind != pebble.InternalKeyKindSet, table: -1, value: bytes.Clone(value)})
+	}
 }
 
 func (p place) readLog(name string, size int64) (*chunks, error) {
@@ -229,8 +325,8 @@ func (p place) readChunks(name string, size int64, number uint32) (*chunks, erro
 // findings are what is wrong with a log or a manifest. One that is not strict may end with
 // what is none, if nothing follows it.
 func (c *chunks) findings(name string, strict bool) (list []backend.Anomaly) {
-	for _, x := range c.bad {
-		if !strict && x.off >= c.end {
+	for i, x := range c.bad {
+		if !strict && (x.off >= c.end || c.torn && i == len(c.bad)-1) {
 			continue
 		}
 		list = append(list, backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: path.Join(dbName, name), Offset: x.off, Length: x.n, Detail: "what stands here is not what was written"})
@@ -241,19 +337,17 @@ func (c *chunks) findings(name string, strict bool) (list []backend.Anomaly) {
 	return list
 }
 
-// settle keeps the newest entry of each key, if it is not one that says that the key is deleted.
+// settle makes one value of all that was found for each key.
 func (s *salvaged) settle() {
-	slices.SortStableFunc(s.entries, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(b.seq, a.seq))
-	})
-	s.judge, _ = kv.NewJudge(func(key []byte) []byte {
-		for at, _ := s.seek(key); at < len(s.entries) && s.entries[at].key == string(key); at++ {
-			if value, err := s.value(s.entries[at], nil); err == nil {
-				return value
-			}
-		}
-		return nil
-	})
+	s.sort()
+	s.findJudge()
+	if s.judge == nil {
+		return
+	}
+	for i := range s.groups {
+		s.entries = append(s.entries, s.believe(&s.groups[i])...)
+	}
+	s.sort()
 	out := s.entries[:0]
 	for i := 0; i < len(s.entries); {
 		first := i
@@ -263,14 +357,119 @@ func (s *salvaged) settle() {
 			if e.table >= 0 && s.tables[e.table].guess && !e.deleted && !s.sound(e) {
 				continue // not of a block of keys and values
 			}
-			if !e.deleted && len(e.key) > 0 {
+			switch {
+			case e.deleted || len(e.key) == 0:
+			case s.judge.Rewritten([]byte(e.key)) && s.outdated(&e): // as good as lost: it follows from the records
+				if e.key[0] == tableMeta {
+					s.stood, _ = s.value(e, nil)
+				}
+			default:
 				out = append(out, e)
 			}
 			break
 		}
 	}
-	s.entries = slices.Clip(out)
-	s.complete = s.count()
+	s.entries, s.groups = slices.Clip(out), nil
+	s.complete = s.stands() && s.count()
+}
+
+// stands makes sure that the store says where it stands, and reports whether that is known.
+func (s *salvaged) stands() (known bool) {
+	key, _ := s.judge.Doubt(nil, nil)
+	at, there := s.seek(key)
+	if there {
+		return true
+	}
+	var highest []byte
+	if above, _ := s.seek([]byte{tablePlaces + 1}); above > 0 {
+		highest = []byte(s.entries[above-1].key)
+	}
+	_, value := s.judge.Doubt(s.stood, highest)
+	s.entries = slices.Insert(s.entries, at, entry{key: string(key), table: -1, value: value})
+	return false
+}
+
+// sort puts the entries in order, the newest of each key first.
+func (s *salvaged) sort() {
+	slices.SortStableFunc(s.entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(b.seq, a.seq))
+	})
+}
+
+// findJudge looks for what the store says it is.
+func (s *salvaged) findJudge() {
+	for _, where := range [][]entry{s.entries, nil} {
+		if where == nil {
+			for i := range s.groups {
+				where = append(where, s.groups[i].entries...)
+			}
+		}
+		var ok bool
+		s.judge, ok = kv.NewJudge(func(key []byte) (value []byte) {
+			for _, e := range where {
+				if e.key == string(key) && !e.deleted {
+					if value, err := s.value(e, nil); err == nil {
+						return value
+					}
+				}
+			}
+			return nil
+		})
+		if ok {
+			return
+		}
+	}
+}
+
+// believe returns what can be believed of a group: values that are sound, where they belong, and,
+// of a batch, values that are not under keys of records, so that what is wrong is known to be.
+// That a key was deleted is not believed: what comes back lies below a floor.
+func (s *salvaged) believe(g *group) (list []entry) {
+	if len(g.entries) == 0 {
+		s.lost.ranges = append(s.lost.ranges, *g)
+		s.judge.Search(g.raw, func(home, value []byte) {
+			list = append(list, entry{key: string(home), table: -1, value: bytes.Clone(value)})
+		})
+		return list
+	}
+	has, beside := map[string]bool{}, map[string]bool{}
+	var newest uint64
+	for _, e := range g.entries {
+		newest = max(newest, e.seq)
+		if e.deleted {
+			continue
+		}
+		home, sound := s.judge.Home([]byte(e.key), e.value)
+		if sound {
+			e.key = string(home)
+			for _, key := range s.judge.Beside(home, e.value) {
+				beside[string(key)] = true
+			}
+		}
+		if sound || s.judge.Record([]byte(e.key)) {
+			has[e.key] = true
+			list = append(list, e)
+		}
+	}
+	for key := range beside {
+		if !has[key] { // it was there, and can't be read
+			list = append(list, entry{key: key, seq: newest, table: -1, value: []byte{0}})
+		}
+	}
+	return list
+}
+
+// outdated reports whether there may have been a newer value of an entry.
+func (s *salvaged) outdated(e *entry) bool {
+	if e.seq < s.lost.before || e.table >= 0 && s.lost.tables {
+		return true
+	}
+	for i := range s.lost.ranges {
+		if r := &s.lost.ranges[i]; e.table >= 0 && e.key > r.low && (r.high == "" || e.key < r.high) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *salvaged) sound(e entry) bool {
@@ -327,7 +526,7 @@ func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
 	defer c.Unlock()
 	if c.table != e.table || c.at != e.at {
 		c.table, c.at, c.rows = -1, e.at, map[string]row{}
-		err := s.tables[e.table].rows(e.at, func(r *row) {
+		_, err := s.tables[e.table].rows(e.at, func(r *row) {
 			if _, newer := c.rows[string(r.key)]; !newer {
 				c.rows[string(r.key)] = row{value: bytes.Clone(r.value), seq: r.seq}
 			}

@@ -42,8 +42,12 @@ func (e *engine) settings(m *medium, readOnly bool) *pebble.Options {
 		DisableConsistencyCheck:     m.hideLogs, // what is missing is found otherwise
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 	}
+	compression := func() *sstable.CompressionProfile { return sstable.NoCompression }
+	if e.opts.Compress {
+		compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
 	for i := range o.Levels {
-		o.Levels[i] = pebble.LevelOptions{BlockSize: e.opts.BlockBytes, IndexBlockSize: 256 << 10, FilterPolicy: bloom.FilterPolicy(10), FilterType: sstable.TableFilter}
+		o.Levels[i] = pebble.LevelOptions{BlockSize: e.opts.BlockBytes, IndexBlockSize: 256 << 10, Compression: compression, FilterPolicy: bloom.FilterPolicy(10), FilterType: sstable.TableFilter}
 	}
 	return o
 }
@@ -66,7 +70,9 @@ func (l *listener) Fatalf(format string, args ...any) {
 
 func (l *listener) events() *pebble.EventListener {
 	events := &pebble.EventListener{
-		FlushEnd: func(i pebble.FlushInfo) { l.e.flushed(i.Err) },
+		DataCorruption: func(pebble.DataCorruptionInfo) {}, // who reads it is told
+		FlushEnd:       func(i pebble.FlushInfo) { l.e.worked(i.Err) },
+		CompactionEnd:  func(i pebble.CompactionInfo) { l.e.worked(i.Err) },
 		BackgroundError: func(err error) {
 			l.e.background.Add(1)
 			err = dbError("work in the background", err)

@@ -127,21 +127,25 @@ func blockAt(b []byte) int {
 	return -1
 }
 
-// read returns what is in a block.
-func (t *table) read(h block.Handle) ([]byte, error) {
+// read returns what is in a block. If its checksum is wrong it says so, and returns what was in
+// it if one bit is all that is wrong; else raw is what stands there.
+func (t *table) read(h block.Handle) (in, raw []byte, wrong error) {
 	b := make([]byte, h.Length+block.TrailerLen)
 	if _, err := t.f.ReadAt(b, int64(h.Offset)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if got, want := maskedSum(b[:h.Length+1]), binary.LittleEndian.Uint32(b[h.Length+1:]); got != want {
-		return nil, fmt.Errorf("the block's checksum is %08x, and should be %08x", got, want)
+	want := binary.LittleEndian.Uint32(b[h.Length+1:])
+	if got := maskedSum(b[:h.Length+1]); got != want {
+		wrong = fmt.Errorf("the block's checksum is %08x, and should be %08x", got, want)
+		if !mendSum(b[:h.Length+1], want) {
+			return nil, b[:h.Length], wrong
+		}
 	}
 	kind := block.CompressionIndicator(b[h.Length])
 	b = b[:h.Length]
 	if kind == block.NoCompressionIndicator {
-		return b, nil
+		return b, nil, wrong
 	}
-	var out []byte
 	err := guard(func() error {
 		n, err := block.DecompressedLen(kind, b)
 		if err != nil {
@@ -150,10 +154,13 @@ func (t *table) read(h block.Handle) ([]byte, error) {
 		if n > mostBlock {
 			return fmt.Errorf("the block says that it has %d bytes", n)
 		}
-		out = make([]byte, n)
-		return block.DecompressInto(kind, b, out)
+		in = make([]byte, n)
+		return block.DecompressInto(kind, b, in)
 	})
-	return out, err
+	if err != nil {
+		return nil, b, errors.Join(wrong, err)
+	}
+	return in, nil, wrong
 }
 
 // row is an entry of a block of keys and values.
@@ -163,13 +170,14 @@ type row struct {
 	deleted    bool
 }
 
-// rows hands out the entries of such a block.
-func (t *table) rows(h block.Handle, each func(*row)) error {
-	b, err := t.read(h)
-	if err != nil {
-		return err
+// rows hands out the entries of such a block. If it can't be read, raw is what stands there.
+// What is not what was written is not taken apart: pebble would follow numbers in it anywhere.
+func (t *table) rows(h block.Handle, each func(*row)) (raw []byte, err error) {
+	b, raw, err := t.read(h)
+	if b == nil {
+		return raw, err
 	}
-	return guard(func() error {
+	return nil, guard(func() error {
 		var d colblk.DataBlockDecoder
 		var it colblk.DataBlockIter
 		d.Init(&keySchema, b)
@@ -203,7 +211,7 @@ func (t *table) check(report func(backend.Anomaly) error) (lost int, err error) 
 		return 0, nil
 	}
 	for i, h := range append(append([]block.Handle{}, t.data...), t.other...) {
-		if _, err := t.read(h); err != nil {
+		if _, _, err := t.read(h); err != nil {
 			a := backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: file, Offset: int64(h.Offset), Length: int64(h.Length + block.TrailerLen), Detail: "a block of a table: " + err.Error()}
 			if i < len(t.data) {
 				lost++

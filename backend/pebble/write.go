@@ -73,11 +73,11 @@ func (e *engine) room(n int) error {
 			return fmt.Errorf("%w: %d bytes are left, and %d are to stay free (Options.FreeBytes)", backend.ErrNoSpace, usage.AvailBytes, free)
 		}
 	}
-	if e.ailing.Load() != nil {
+	if e.full() != nil {
 		e.m.retry()
-		waited := until(healWait, func() bool { return e.ailing.Load() == nil || e.m.failed() != nil })
-		if err := e.ailing.Load(); !waited && err != nil && errors.Is(*err, backend.ErrNoSpace) {
-			return *err
+		until(healWait, func() bool { return e.full() == nil || e.m.failed() != nil })
+		if err := e.full(); err != nil {
+			return err
 		}
 	}
 	if e.since += n; e.since < lookEach {
@@ -97,6 +97,14 @@ func (e *engine) room(n int) error {
 	return e.poison()
 }
 
+// full is why tables can't be written, if it is for want of room; nil: it is not.
+func (e *engine) full() error {
+	if err := e.ailing.Load(); err != nil && errors.Is(*err, backend.ErrNoSpace) {
+		return *err
+	}
+	return nil
+}
+
 // until waits for something; it reports whether it came.
 func until(most time.Duration, f func() bool) bool {
 	for began := time.Now(); !f(); time.Sleep(poll) {
@@ -107,8 +115,8 @@ func until(most time.Duration, f func() bool) bool {
 	return true
 }
 
-// flushed is told of each table that was made of what is in memory.
-func (e *engine) flushed(err error) {
+// worked is told of what was done in the background.
+func (e *engine) worked(err error) {
 	if err == nil {
 		e.ailing.Store(nil)
 	}
