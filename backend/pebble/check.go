@@ -23,7 +23,7 @@ func (e *engine) Check(ctx context.Context, depth backend.ScanDepth, report func
 	if depth == backend.Full && e.damage.Load() == nil {
 		odd, err := e.checkTables(ctx)
 		if err == nil && odd {
-			err = e.turn()
+			err = e.turn(ctx)
 		}
 		if err != nil {
 			return err
@@ -85,14 +85,14 @@ const turnTries = 20
 
 // turn has the store read without pebble from then on. Nothing is written meanwhile; what
 // is in memory is written to tables first, if that is possible.
-func (e *engine) turn() error {
+func (e *engine) turn(ctx context.Context) error {
 	e.writing.Lock()
 	defer e.writing.Unlock()
 	if e.damage.Load() != nil {
 		return nil
 	}
 	if !e.opts.ReadOnly {
-		_ = guard(e.db.Flush)
+		_ = e.flush(ctx)
 	}
 	for try := 0; ; try++ {
 		s, err := e.salvage(nil)

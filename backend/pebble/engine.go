@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -29,6 +30,7 @@ type engine struct {
 	damage     atomic.Pointer[salvaged]
 	ailing     atomic.Pointer[error] // what keeps the background from its work; nil: nothing
 	background atomic.Int64          // times that it was kept from it
+	dirty      bool                  // something is in memory that is in no table; Write's
 	since      int                   // bytes written since the last look at what is in memory; Write's
 }
 
@@ -196,7 +198,15 @@ func (e *engine) Close() (err error) {
 	return err
 }
 
+// flushAtClose is false in tests that want records in logs.
+var flushAtClose = true
+
+// closeDB closes pebble's files. What is in memory goes to a table before, as the next opening
+// would have to do: it is in the log only, if there is no room for one.
 func (e *engine) closeDB() error {
+	if e.dirty && flushAtClose && e.m.failed() == nil {
+		_ = e.flush(context.Background())
+	}
 	db := e.db
 	e.db = nil
 	close(e.m.closing)

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -158,9 +159,10 @@ func (e *engine) build(fill func(*engine) error) error {
 		to.db, err = pebble.Open(e.at.in(tmpName), to.settings(to.m, false))
 		return err
 	})
+	to.m.opening.Store(false)
 	if err = errors.Join(to.m.failed(), err); err == nil {
 		if err = fill(to); err == nil {
-			err = guard(to.db.Flush)
+			err = to.flush(context.Background())
 		}
 	}
 	if to.db != nil {
@@ -187,7 +189,7 @@ func (e *engine) start() error {
 	}
 	if err == nil {
 		if err = e.probe(); errors.Is(err, backend.ErrCorrupt) {
-			err = e.turn()
+			err = e.turn(context.Background())
 		}
 	}
 	return err

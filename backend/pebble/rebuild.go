@@ -20,7 +20,7 @@ func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Q
 	if e.damage.Load() == nil {
 		odd, err := e.checkTables(ctx)
 		if err == nil && odd {
-			err = e.turn()
+			err = e.turn(ctx)
 		}
 		if err != nil {
 			return nil, false, err
@@ -28,7 +28,7 @@ func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Q
 	}
 	d := e.damage.Load()
 	if d == nil {
-		return e.recoverLogs(plan)
+		return e.recoverLogs(ctx, plan)
 	}
 	if plan.Mode != backend.Quarantine && !d.complete {
 		return nil, false, nil
@@ -52,7 +52,7 @@ func (e *engine) Recover(ctx context.Context, plan backend.RecoveryPlan, q *kv.Q
 }
 
 // recoverLogs writes what is in a damaged log, and in memory, to a table.
-func (e *engine) recoverLogs(plan backend.RecoveryPlan) (actions []backend.RecoveryAction, fit bool, err error) {
+func (e *engine) recoverLogs(ctx context.Context, plan backend.RecoveryPlan) (actions []backend.RecoveryAction, fit bool, err error) {
 	findings, err := e.checkLogs(backend.Full)
 	if err != nil || len(findings) == 0 {
 		return nil, err == nil, err
@@ -61,8 +61,8 @@ func (e *engine) recoverLogs(plan backend.RecoveryPlan) (actions []backend.Recov
 		actions = append(actions, backend.RecoveryAction{Action: "rewrite", File: a.File, Offset: a.Offset, Length: a.Length, Detail: "what was in the log is in memory, and goes to a table"})
 	}
 	if !plan.DryRun {
-		if err := guard(e.db.Flush); err != nil || e.m.failed() != nil {
-			return nil, false, errors.Join(dbError("write a table", err), e.poison())
+		if err := e.flush(ctx); err != nil {
+			return nil, false, dbError("write a table", err)
 		}
 	}
 	return actions, true, nil

@@ -34,6 +34,7 @@ func (e *engine) Write(f func(kv.Batch) error) error {
 	if err := e.room(b.Len()); err != nil {
 		return err
 	}
+	e.dirty = true
 	err := guard(func() error { return e.db.Apply(b, pebble.Sync) })
 	if err == nil {
 		err = e.m.failed()
@@ -162,10 +163,10 @@ func (e *engine) Compact(ctx context.Context) error {
 	defer e.m.setScrub(false)
 	newest, err := e.newestLog()
 	if err == nil {
-		err = guard(e.db.Flush)
+		err = e.flush(ctx)
 	}
 	if err == nil {
-		err = guard(func() error { return e.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
+		err = e.compactAll(ctx)
 	}
 	switch failed := e.m.failed(); {
 	case failed != nil:
@@ -180,6 +181,54 @@ func (e *engine) Compact(ctx context.Context) error {
 		return m.Table.ObsoleteCount == 0 && m.Table.ZombieCount == 0
 	})
 	return dbError("empty old logs", e.m.emptyLogs(e.at, newest))
+}
+
+// flush writes what is in memory to tables. It does not wait for ever for one that does not fit.
+func (e *engine) flush(ctx context.Context) error {
+	var done <-chan struct{}
+	if err := guard(func() (err error) { done, err = e.db.AsyncFlush(); return err }); err != nil {
+		return err
+	}
+	ended := func() bool {
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+	until(stallWait, func() bool { return ended() || e.m.failed() != nil || ctx.Err() != nil })
+	switch {
+	case e.m.failed() != nil:
+		return e.poison()
+	case ended():
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case e.full() != nil:
+		return e.full()
+	}
+	return fmt.Errorf("%w: a table was not written within %v", backend.ErrUnavailable, stallWait)
+}
+
+// compactAll compacts everything, until the medium fails.
+func (e *engine) compactAll(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		done <- guard(func() error { return e.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
+	}()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(poll):
+			if e.m.failed() != nil {
+				cancel()
+			}
+		}
+	}
 }
 
 // newestLog returns the name of the newest log: that which is written.
