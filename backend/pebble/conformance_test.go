@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
@@ -71,6 +72,81 @@ func TestConformanceChild(t *testing.T) {
 	}, os.Stdin, os.Stdout)
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// fixtures are the golden stores, and whether they are of a newer format.
+var fixtures = map[string]bool{"v1": false, "future": true}
+
+// fixtureLines are what [conformance.Listing] said of a golden store.
+func fixtureLines(name string) ([]string, error) {
+	b, err := os.ReadFile(filepath.Join("testdata", name+".listing"))
+	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n"), err
+}
+
+// Fixtures are the golden stores, copied into directories.
+func (s *inDirectory) Fixtures(_ context.Context, env *conformance.Env) (out []conformance.Fixture, err error) {
+	for name, newer := range fixtures {
+		dir := filepath.Join(env.Dir, "fixture", name)
+		f := conformance.Fixture{Name: name, Newer: newer, Store: newInDirectory(dir)}
+		if err := copyStore(dir, name); err != nil {
+			return nil, err
+		}
+		if !newer {
+			if f.Lines, err = fixtureLines(name); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// copyStore copies a golden store, with the permissions that a store has.
+func copyStore(dir, name string) error {
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			return os.Chmod(path, 0o700)
+		}
+		return os.Chmod(path, 0o600)
+	})
+}
+
+// The listings of the golden stores are written once, beside them.
+func TestTheListingsOfTheGoldenStores(t *testing.T) {
+	for name, newer := range fixtures {
+		path := filepath.Join("testdata", name+".listing")
+		if _, err := os.Stat(path); newer || err == nil {
+			continue
+		}
+		if os.Getenv("PAPYRA_WRITE_LISTINGS") == "" {
+			t.Errorf("%s is not there: PAPYRA_WRITE_LISTINGS=1 writes it", path)
+			continue
+		}
+		dir := filepath.Join(t.TempDir(), name)
+		if err := copyStore(dir, name); err != nil {
+			t.Fatal(err)
+		}
+		opened, err := newInDirectory(dir).Open(t.Context(), backend.Options{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := conformance.Listing(t.Context(), opened)
+		if err == nil {
+			err = opened.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -296,6 +296,7 @@ func (e *engine) openDB() (findings []backend.Anomaly, err error) {
 		if err := e.at.drop(sealName); err != nil {
 			return nil, err
 		}
+		e.dropNotes()
 	}
 	err = e.open(e.opts.ReadOnly)
 	var errno syscall.Errno
@@ -325,6 +326,17 @@ func (e *engine) open(readOnly bool) error {
 		e.db, err = pebble.Open(e.at.in(dbName), e.settings(e.m, readOnly))
 		return err
 	})
+}
+
+// dropNotes removes what pebble noted of its settings, which it is not shown, see medium. It
+// notes them anew.
+func (e *engine) dropNotes() {
+	names, _ := e.at.fs.List(e.at.in(dbName))
+	for _, name := range names {
+		if strings.HasPrefix(name, "OPTIONS-") {
+			_ = e.at.fs.Remove(e.at.in(dbName, name))
+		}
+	}
 }
 
 // checkIdentity looks, without changing anything, whether a store that does not say it before
