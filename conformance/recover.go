@@ -161,11 +161,19 @@ func recover04(c *Case) {
 
 func recover05(c *Case) {
 	r, s, _, report := c.quarantined()
-	if len(c.survivors(s, r.want.streams)) == len(r.want.records) {
-		c.inconclusive("the damage could be mended: no record was given up")
+	for range 20 { // an engine may mend what hits no record
+		if len(c.survivors(s, r.want.streams)) < len(r.want.records) {
+			saved := slices.ContainsFunc(report.Actions, func(a backend.RecoveryAction) bool { return a.Saved != "" })
+			c.check(saved, "an action that says where bytes were saved", "%+v", report.Actions)
+			return
+		}
+		c.close(s)
+		r.measure()
+		r.hurt()
+		s = c.open(unjudged)
+		report = c.quarantine(s)
 	}
-	saved := slices.ContainsFunc(report.Actions, func(a backend.RecoveryAction) bool { return a.Saved != "" })
-	c.check(saved, "an action that says where bytes were saved", "%+v", report.Actions)
+	c.inconclusive("the damage could be mended: no record was given up")
 }
 
 // plan is what an action does, without what is only known when it is done.

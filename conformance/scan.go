@@ -164,12 +164,17 @@ func (c *Case) rotting() *rotten {
 		}
 	}
 	c.close(s)
-	n, err := r.store.Bytes(c.ctx)
+	r.measure()
+	return r
+}
+
+// measure looks how many bytes can rot. The store is closed.
+func (r *rotten) measure() {
+	n, err := r.store.Bytes(r.c.ctx)
 	if err != nil || n == 0 {
-		c.unavailable("the harness has no bytes that could rot: %d, %v", n, err)
+		r.c.unavailable("the harness has no bytes that could rot: %d, %v", n, err)
 	}
 	r.bytes = n
-	return r
 }
 
 // rots is in how many places a store rots in a sweep.
