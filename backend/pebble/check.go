@@ -92,7 +92,7 @@ func (e *engine) turn(ctx context.Context) error {
 		return nil
 	}
 	if !e.opts.ReadOnly {
-		_ = e.flush(ctx)
+		_ = e.flush(ctx, healWait)
 	}
 	for try := 0; ; try++ {
 		s, err := e.salvage(nil)

@@ -28,8 +28,9 @@ type engine struct {
 	writing    sync.Mutex // held over a Write, and while what is damaged is looked at
 	strange    bool       // STORE was missing or can't be read
 	damage     atomic.Pointer[salvaged]
-	ailing     atomic.Pointer[error] // what keeps the background from its work; nil: nothing
-	background atomic.Int64          // times that it was kept from it
+	ailing     atomic.Pointer[error] // why what is in memory does not get to tables; nil: it does
+	lagging    atomic.Pointer[error] // why tables are not compacted; nil: they are
+	background atomic.Int64          // times that either failed
 	dirty      bool                  // something is in memory that is in no table; Write's
 	since      int                   // bytes written since the last look at what is in memory; Write's
 }
@@ -204,8 +205,8 @@ var flushAtClose = true
 // closeDB closes pebble's files. What is in memory goes to a table before, as the next opening
 // would have to do: it is in the log only, if there is no room for one.
 func (e *engine) closeDB() error {
-	if e.dirty && flushAtClose && e.m.failed() == nil {
-		_ = e.flush(context.Background())
+	if e.dirty && flushAtClose && e.m.failed() == nil && e.free(0) == nil {
+		_ = e.flush(context.Background(), 0)
 	}
 	db := e.db
 	e.db = nil

@@ -25,8 +25,8 @@ import (
 //	                                     what it holds is in the log, and in memory
 //	a table that fails otherwise         both: it is kept, and pebble is told
 //
-// While a store is being opened, a failure of any kind is kept and not told: pebble would
-// not return.
+// While a store is being opened, it is not told of tables that are made of logs either, and
+// the opening fails: it would not return.
 type medium struct {
 	vfs.FS
 	opening atomic.Bool // pebble.Open runs
@@ -68,12 +68,11 @@ func isTable(name string) bool { return strings.HasSuffix(name, ".sst") }
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
 // judge says what pebble is told of an operation that changes a file.
-func (m *medium) judge(name, what string, err error) error {
+func (m *medium) judge(name, what string, table bool, err error) error {
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("%s %s: %w", what, path.Base(name), err)
-	table := isTable(name) && !m.opening.Load()
 	if !table || !kv.NoSpace(err) {
 		m.fail(err)
 	}
@@ -103,12 +102,12 @@ func (m *medium) retry() {
 }
 
 // lost reports whether nothing is written any more; told is what pebble is told then.
-func (m *medium) lost(name string) (told error, lost bool) {
+func (m *medium) lost(table bool) (told error, lost bool) {
 	failure := m.failed()
 	if failure == nil {
 		return nil, false
 	}
-	if isTable(name) && !m.opening.Load() {
+	if table {
 		m.pause()
 		return failure, true
 	}
@@ -117,47 +116,68 @@ func (m *medium) lost(name string) (told error, lost bool) {
 
 // change does what changes a name.
 func (m *medium) change(name, what string, do func() error) error {
-	if told, lost := m.lost(name); lost {
-		return told
-	}
-	return m.judge(name, what, do())
+	return m.try(name, what, m.told(name, ""), do)
 }
 
-func (m *medium) create(name, what string, do func() (vfs.File, error)) (vfs.File, error) {
-	told, lost := m.lost(name)
+// try does what changes a file; table is whether pebble is told if it fails.
+func (m *medium) try(name, what string, table bool, do func() error) error {
+	if told, lost := m.lost(table); lost {
+		return told
+	}
+	return m.judge(name, what, table, do())
+}
+
+// told reports whether pebble is told of a failure to write a file: of one that is a table. While
+// it opens a store it waits for those that are made of logs.
+func (m *medium) told(name string, c vfs.DiskWriteCategory) bool {
+	return isTable(name) && !(m.opening.Load() && c == flushCategory)
+}
+
+// flushCategory is what pebble calls tables that are made of what is in memory.
+const flushCategory = "pebble-memtable-flush"
+
+func (m *medium) create(name, what string, c vfs.DiskWriteCategory, do func() (vfs.File, error)) (vfs.File, error) {
+	table := m.told(name, c)
+	told, lost := m.lost(table)
 	if !lost {
 		f, err := do()
 		if err == nil {
-			return m.written(f, name), nil
+			return m.written(f, name, c), nil
 		}
-		told = m.judge(name, what, err)
+		told = m.judge(name, what, table, err)
 	}
 	if told != nil {
 		return nil, told
 	}
-	return m.written(nowhere{vfs.NewMemFile(nil)}, name), nil
+	return m.written(nowhere{vfs.NewMemFile(nil)}, name, c), nil
 }
 
-func (m *medium) written(f vfs.File, name string) vfs.File {
+func (m *medium) written(f vfs.File, name string, c vfs.DiskWriteCategory) vfs.File {
 	if isLog(name) {
 		m.names.Lock()
 		m.writing[path.Base(name)] = true
 		m.names.Unlock()
 	}
-	return &writtenFile{File: f, m: m, name: name}
+	return &writtenFile{File: f, m: m, name: name, category: c}
 }
 
+// Create makes a file. A marker names another file, whose own name must be durable first.
 func (m *medium) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return m.create(name, "create", func() (vfs.File, error) { return m.FS.Create(name, c) })
+	if strings.HasPrefix(path.Base(name), "marker.") {
+		if err := m.change(name, "sync the directory of", func() error { return syncDir(m.FS, path.Dir(name)) }); err != nil {
+			return nil, err
+		}
+	}
+	return m.create(name, "create", c, func() (vfs.File, error) { return m.FS.Create(name, c) })
 }
 
 func (m *medium) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return m.create(name, "open", func() (vfs.File, error) { return m.FS.OpenReadWrite(name, c, opts...) })
+	return m.create(name, "open", c, func() (vfs.File, error) { return m.FS.OpenReadWrite(name, c, opts...) })
 }
 
 // ReuseForWrite uses the room of an old log again, unless what was in it must go.
 func (m *medium) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return m.create(to, "create", func() (vfs.File, error) {
+	return m.create(to, "create", c, func() (vfs.File, error) {
 		m.names.Lock()
 		defer m.names.Unlock()
 		if !m.scrub {
@@ -250,26 +270,29 @@ func (m *medium) Unwrap() vfs.FS { return m.FS }
 // writtenFile is a file that pebble writes.
 type writtenFile struct {
 	vfs.File
-	m    *medium
-	name string
+	m        *medium
+	name     string
+	category vfs.DiskWriteCategory
 }
 
+func (f *writtenFile) table() bool { return f.m.told(f.name, f.category) }
+
 func (f *writtenFile) Write(b []byte) (int, error) {
-	if told, lost := f.m.lost(f.name); lost {
+	if told, lost := f.m.lost(f.table()); lost {
 		return len(b), told
 	}
 	n, err := f.File.Write(b)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}
-	if told := f.m.judge(f.name, "write", err); told != nil {
+	if told := f.m.judge(f.name, "write", f.table(), err); told != nil {
 		return n, told
 	}
 	return len(b), nil
 }
 
 func (f *writtenFile) WriteAt(b []byte, off int64) (int, error) {
-	err := f.m.change(f.name, "write", func() error {
+	err := f.m.try(f.name, "write", f.table(), func() error {
 		_, err := f.File.WriteAt(b, off)
 		return err
 	})
@@ -292,7 +315,7 @@ func (f *writtenFile) Sync() error { return f.sync(f.File.Sync) }
 func (f *writtenFile) SyncData() error { return f.sync(f.File.SyncData) }
 
 func (f *writtenFile) sync(do func() error) error {
-	err := f.m.change(f.name, "sync", do)
+	err := f.m.try(f.name, "sync", f.table(), do)
 	if err == nil && isTable(f.name) {
 		f.m.full.Store(0)
 	}
@@ -301,11 +324,11 @@ func (f *writtenFile) sync(do func() error) error {
 
 // SyncTo only asks the operating system to begin.
 func (f *writtenFile) SyncTo(n int64) (all bool, err error) {
-	if told, lost := f.m.lost(f.name); lost {
+	if told, lost := f.m.lost(f.table()); lost {
 		return false, told
 	}
 	all, err = f.File.SyncTo(n)
-	return all, f.m.judge(f.name, "sync", err)
+	return all, f.m.judge(f.name, "sync", f.table(), err)
 }
 
 func (f *writtenFile) Close() error {
@@ -315,10 +338,10 @@ func (f *writtenFile) Close() error {
 		f.m.names.Unlock()
 	}
 	err := f.File.Close()
-	if told, lost := f.m.lost(f.name); lost {
+	if told, lost := f.m.lost(f.table()); lost {
 		return told
 	}
-	return f.m.judge(f.name, "close", err)
+	return f.m.judge(f.name, "close", f.table(), err)
 }
 
 // nowhere is a file that is not there.

@@ -162,7 +162,7 @@ func (e *engine) build(fill func(*engine) error) error {
 	to.m.opening.Store(false)
 	if err = errors.Join(to.m.failed(), err); err == nil {
 		if err = fill(to); err == nil {
-			err = to.flush(context.Background())
+			err = to.flush(context.Background(), 0)
 		}
 	}
 	if to.db != nil {
@@ -252,11 +252,12 @@ func (e *engine) survey() (findings []backend.Anomaly, err error) {
 		return nil, err
 	}
 	findings = s.compare(sizes)
-	manifest := ""
+	manifest, newest := "", ""
 	for name := range sizes {
 		if rest, ok := strings.CutPrefix(name, "marker.manifest."); ok { // the one with the highest number counts
-			_, value, _ := strings.Cut(rest, ".")
-			manifest = max(manifest, value)
+			if n, value, _ := strings.Cut(rest, "."); n > newest {
+				manifest, newest = value, n
+			}
 		}
 	}
 	size, there := sizes[manifest]

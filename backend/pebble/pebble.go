@@ -47,7 +47,7 @@ type Options struct {
 	// FreeBytes is the room that appends leave on the medium, in bytes, as pebble can't do
 	// without: where less is left, they are [backend.ErrNoSpace], and nothing is written.
 	// 0 means [DefaultFreeBytes]; negative: they may use all of it, and an append that
-	// the medium then has no room for poisons the handle.
+	// the log then has no room for poisons the handle.
 	FreeBytes int64
 }
 

@@ -61,7 +61,7 @@ func (e *engine) recoverLogs(ctx context.Context, plan backend.RecoveryPlan) (ac
 		actions = append(actions, backend.RecoveryAction{Action: "rewrite", File: a.File, Offset: a.Offset, Length: a.Length, Detail: "what was in the log is in memory, and goes to a table"})
 	}
 	if !plan.DryRun {
-		if err := e.flush(ctx); err != nil {
+		if err := e.flush(ctx, healWait); err != nil {
 			return nil, false, dbError("write a table", err)
 		}
 	}

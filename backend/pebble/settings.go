@@ -71,13 +71,8 @@ func (l *listener) Fatalf(format string, args ...any) {
 func (l *listener) events() *pebble.EventListener {
 	events := &pebble.EventListener{
 		DataCorruption: func(pebble.DataCorruptionInfo) {}, // who reads it is told
-		FlushEnd:       func(i pebble.FlushInfo) { l.e.worked(i.Err) },
-		CompactionEnd:  func(i pebble.CompactionInfo) { l.e.worked(i.Err) },
-		BackgroundError: func(err error) {
-			l.e.background.Add(1)
-			err = dbError("work in the background", err)
-			l.e.ailing.Store(&err)
-		},
+		FlushEnd:       func(i pebble.FlushInfo) { l.e.worked(&l.e.ailing, i.Err) },
+		CompactionEnd:  func(i pebble.CompactionInfo) { l.e.worked(&l.e.lagging, i.Err) },
 	}
 	events.EnsureDefaults(l)
 	return events

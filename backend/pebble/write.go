@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -68,11 +69,8 @@ const (
 
 // room looks whether n bytes more can be written, now and to tables later.
 func (e *engine) room(n int) error {
-	if free := e.opts.FreeBytes; free >= 0 {
-		usage, err := e.at.fs.GetDiskUsage(e.at.dir)
-		if err == nil && usage.AvailBytes < uint64(free)+2*uint64(n) {
-			return fmt.Errorf("%w: %d bytes are left, and %d are to stay free (Options.FreeBytes)", backend.ErrNoSpace, usage.AvailBytes, free)
-		}
+	if err := e.free(n); err != nil {
+		return err
 	}
 	if e.full() != nil {
 		e.m.retry()
@@ -86,16 +84,34 @@ func (e *engine) room(n int) error {
 	}
 	if !until(stallWait, func() bool {
 		m := e.db.Metrics()
-		return m.MemTable.Count <= mostMemTables && m.Levels[0].Sublevels <= mostSublevels || e.m.failed() != nil
+		return m.MemTable.Count <= mostMemTables && m.Levels[0].Sublevels <= mostSublevels || e.m.failed() != nil || e.full() != nil
 	}) {
 		err := fmt.Errorf("%w: tables were not written or compacted within %v", backend.ErrUnavailable, stallWait)
-		if why := e.ailing.Load(); why != nil {
-			err = *why
+		for _, why := range []*error{e.lagging.Load(), e.ailing.Load()} {
+			if why != nil {
+				err = *why
+			}
 		}
 		return fmt.Errorf("too much is in memory, or in the newest tables: %w", err)
 	}
+	if err := e.full(); err != nil {
+		return err
+	}
 	e.since = 0
 	return e.poison()
+}
+
+// free looks whether n bytes more leave as much room on the medium as is to stay.
+func (e *engine) free(n int) error {
+	free := e.opts.FreeBytes
+	if free < 0 {
+		return nil
+	}
+	usage, err := e.at.fs.GetDiskUsage(e.at.dir)
+	if err == nil && usage.AvailBytes < uint64(free)+2*uint64(n) {
+		return fmt.Errorf("%w: %d bytes are left, and %d are to stay free (Options.FreeBytes)", backend.ErrNoSpace, usage.AvailBytes, free)
+	}
+	return nil // or it can't be told
 }
 
 // full is why tables can't be written, if it is for want of room; nil: it is not.
@@ -116,11 +132,15 @@ func until(most time.Duration, f func() bool) bool {
 	return true
 }
 
-// worked is told of what was done in the background.
-func (e *engine) worked(err error) {
+// worked is told how work in the background ended: of the kind whose last failure is kept there.
+func (e *engine) worked(kind *atomic.Pointer[error], err error) {
 	if err == nil {
-		e.ailing.Store(nil)
+		kind.Store(nil)
+		return
 	}
+	e.background.Add(1)
+	err = dbError("work in the background", err)
+	kind.Store(&err)
 }
 
 // batch is what a Write writes. Its errors are those of a batch that is too large for
@@ -163,7 +183,7 @@ func (e *engine) Compact(ctx context.Context) error {
 	defer e.m.setScrub(false)
 	newest, err := e.newestLog()
 	if err == nil {
-		err = e.flush(ctx)
+		err = e.flush(ctx, healWait)
 	}
 	if err == nil {
 		err = e.compactAll(ctx)
@@ -183,8 +203,8 @@ func (e *engine) Compact(ctx context.Context) error {
 	return dbError("empty old logs", e.m.emptyLogs(e.at, newest))
 }
 
-// flush writes what is in memory to tables. It does not wait for ever for one that does not fit.
-func (e *engine) flush(ctx context.Context) error {
+// flush writes what is in memory to tables. For one that does not fit it waits for so long.
+func (e *engine) flush(ctx context.Context, patience time.Duration) error {
 	var done <-chan struct{}
 	if err := guard(func() (err error) { done, err = e.db.AsyncFlush(); return err }); err != nil {
 		return err
@@ -197,7 +217,10 @@ func (e *engine) flush(ctx context.Context) error {
 			return false
 		}
 	}
-	until(stallWait, func() bool { return ended() || e.m.failed() != nil || ctx.Err() != nil })
+	began := time.Now()
+	until(stallWait, func() bool {
+		return ended() || e.m.failed() != nil || ctx.Err() != nil || e.full() != nil && time.Since(began) > patience
+	})
 	switch {
 	case e.m.failed() != nil:
 		return e.poison()
