@@ -215,6 +215,7 @@ func (e *engine) closeDB() error {
 	go func() { done <- guard(db.Close) }()
 	select {
 	case err := <-done:
+		e.m.closeLeft()
 		return dbError("close", err)
 	case <-time.After(closeWait):
 		e.m.fail(fmt.Errorf("%w: pebble is not done after %v", backend.ErrUnavailable, closeWait))

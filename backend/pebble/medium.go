@@ -38,13 +38,14 @@ type medium struct {
 	names   sync.Mutex
 	scrub   bool            // logs are not used again; guarded by names, as what follows
 	writing map[string]bool // logs that are being written
-	read    string          // the first log that was opened for reading
+	open    map[*writtenFile]bool
+	read    string // the first log that was opened for reading
 
 	hideLogs bool // pebble does not see logs: constant
 }
 
 func newMedium(under vfs.FS) *medium {
-	return &medium{FS: under, closing: make(chan struct{}), again: make(chan struct{}, 1), writing: map[string]bool{}}
+	return &medium{FS: under, closing: make(chan struct{}), again: make(chan struct{}, 1), writing: map[string]bool{}, open: map[*writtenFile]bool{}}
 }
 
 // The most and the least that pebble waits for after a table that could not be written.
@@ -153,12 +154,23 @@ func (m *medium) create(name, what string, c vfs.DiskWriteCategory, do func() (v
 }
 
 func (m *medium) written(f vfs.File, name string, c vfs.DiskWriteCategory) vfs.File {
-	if isLog(name) {
-		m.names.Lock()
+	w := &writtenFile{File: f, m: m, name: name, category: c}
+	m.names.Lock()
+	defer m.names.Unlock()
+	if m.open[w] = true; isLog(name) {
 		m.writing[path.Base(name)] = true
-		m.names.Unlock()
 	}
-	return &writtenFile{File: f, m: m, name: name, category: c}
+	return w
+}
+
+// closeLeft closes what pebble has left open: a table that it could not write.
+func (m *medium) closeLeft() {
+	m.names.Lock()
+	defer m.names.Unlock()
+	for f := range m.open {
+		_ = f.File.Close()
+	}
+	clear(m.open)
 }
 
 // Create makes a file. A marker names another file, whose own name must be durable first.
@@ -222,7 +234,7 @@ func (m *medium) OpenDir(name string) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &writtenFile{File: f, m: m, name: name}, nil
+	return m.written(f, name, ""), nil
 }
 
 func (m *medium) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -332,11 +344,12 @@ func (f *writtenFile) SyncTo(n int64) (all bool, err error) {
 }
 
 func (f *writtenFile) Close() error {
+	f.m.names.Lock()
+	delete(f.m.open, f)
 	if isLog(f.name) {
-		f.m.names.Lock()
 		delete(f.m.writing, path.Base(f.name))
-		f.m.names.Unlock()
 	}
+	f.m.names.Unlock()
 	err := f.File.Close()
 	if told, lost := f.m.lost(f.table()); lost {
 		return told

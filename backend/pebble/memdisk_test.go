@@ -29,7 +29,7 @@ type MemDisk struct {
 	stall    *stall
 	faults   []*Fault
 	locks    map[string]int // -1: for who writes
-	open     int            // files
+	open     map[*memFile]bool
 }
 
 // Op is what a disk is asked to do.
@@ -68,7 +68,7 @@ type stall struct {
 
 // NewMemDisk makes an empty disk. saves is where quarantined files go.
 func NewMemDisk(saves string) *MemDisk {
-	return &MemDisk{MemFS: vfs.NewCrashableMem(), Saves: saves, locks: map[string]int{}}
+	return &MemDisk{MemFS: vfs.NewCrashableMem(), Saves: saves, locks: map[string]int{}, open: map[*memFile]bool{}}
 }
 
 // OpenOn opens the store on a disk in memory.
@@ -159,10 +159,11 @@ func (d *MemDisk) file(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := &memFile{File: f, d: d, name: name}
 	d.mu.Lock()
-	d.open++
-	d.mu.Unlock()
-	return &memFile{File: f, d: d, name: name}, nil
+	defer d.mu.Unlock()
+	d.open[m] = true
+	return m, nil
 }
 
 func (d *MemDisk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
@@ -259,8 +260,12 @@ func (l *memLock) Close() error {
 func (d *MemDisk) Left() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open > 0 || d.locks["/store"] != 0 {
-		return fmt.Errorf("%d files are left open, lock %d", d.open, d.locks["/store"])
+	var names []string
+	for f := range d.open {
+		names = append(names, f.name)
+	}
+	if len(names) > 0 || d.locks["/store"] != 0 {
+		return fmt.Errorf("left open: %q, lock %d", names, d.locks["/store"])
 	}
 	return nil
 }
@@ -320,7 +325,7 @@ func (f *memFile) SyncTo(int64) (bool, error) { return false, nil }
 
 func (f *memFile) Close() error {
 	f.d.mu.Lock()
-	f.d.open--
+	delete(f.d.open, f)
 	f.d.mu.Unlock()
 	return f.File.Close()
 }

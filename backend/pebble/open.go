@@ -42,9 +42,12 @@ func openEngine(at place, o Options) (e *engine, err error) {
 		return e, err
 	}
 	if fresh {
-		if err := makeDir(at); err != nil {
-			return e, err
-		}
+		err = makeDir(at)
+	} else { // before LOCK is made: what a newer version wrote is left as it is
+		err = e.checkFormat()
+	}
+	if err != nil {
+		return e, err
 	}
 	if e.lock, err = at.fs.lock(at.dir, o.ReadOnly); err != nil {
 		return e, err
@@ -173,11 +176,7 @@ func (e *engine) build(fill func(*engine) error) error {
 
 // start opens the files.
 func (e *engine) start() error {
-	names, err := e.at.fs.List(e.at.in(dbName))
-	if err != nil {
-		return err
-	}
-	if err := e.checkFormat(names); err != nil {
+	if err := e.checkFormat(); err != nil {
 		return err
 	}
 	findings, err := e.survey()
@@ -224,7 +223,11 @@ func (e *engine) giveUp(findings []backend.Anomaly) error {
 }
 
 // checkFormat refuses what a newer version has written, before anything is changed.
-func (e *engine) checkFormat(names []string) error {
+func (e *engine) checkFormat() error {
+	names, err := e.at.fs.List(e.at.in(dbName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be missing yet, see finishRebuild
+		return err
+	}
 	if err := checkFormat(names); err != nil {
 		return err
 	}

@@ -73,24 +73,27 @@ func (h *history) add(b *backend.Backend, stream string, n, size int) error {
 	return err
 }
 
+// cutStream is one that can be cut anywhere.
+const cutStream = "$sys/s/audit"
+
 // work is a bit of everything, and enough of it for several tables.
 func (h *history) work(b *backend.Backend) error {
 	for i := range 30 {
-		if err := h.add(b, fmt.Sprintf("s%d", i%4), 1+i%3, 200+i*300); err != nil {
+		if err := h.add(b, [...]string{"s0", cutStream, "s2", "s3"}[i%4], 1+i%3, 200+i*300); err != nil {
 			return err
 		}
 		if i%10 != 9 {
 			continue
 		}
 		h.mu.Lock()
-		floor := h.acked["s1"] - 1
-		h.cut["s1"] = floor
+		floor := h.acked[cutStream] - 1
+		h.cut[cutStream] = floor
 		h.mu.Unlock()
-		if _, err := b.Compact(context.Background(), backend.Cut{Floors: []backend.StreamFloor{{Stream: "s1", Floor: backend.Version(floor)}}}); err != nil {
+		if _, err := b.Compact(context.Background(), backend.Cut{Floors: []backend.StreamFloor{{Stream: cutStream, Floor: backend.Version(floor)}}}); err != nil {
 			return err
 		}
 		h.mu.Lock()
-		h.floor["s1"] = floor
+		h.floor[cutStream] = floor
 		h.mu.Unlock()
 	}
 	return nil
@@ -257,7 +260,7 @@ func TestAFailureOfAnyCallLosesNothing(t *testing.T) {
 						case err == nil:
 						case errors.Is(err, backend.ErrPoisoned):
 							poisoned++
-							if err := h.add(b, "s3", 1, 10); !errors.Is(err, backend.ErrPoisoned) {
+							if _, err := b.Append(t.Context(), backend.Batch{Stream: "s3", Expected: backend.Any, Records: []backend.Record{{}}}); !errors.Is(err, backend.ErrPoisoned) {
 								t.Fatalf("%s: after poison: %v", what, err)
 							}
 						case errors.Is(err, backend.ErrNoSpace):
