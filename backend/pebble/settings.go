@@ -17,8 +17,9 @@ import (
 // have a checksum over their footer.
 const formatVersion = pebble.FormatTableFormatV6
 
-// Of these, memory holds at most so many, and the newest level so many sublevels: who writes
-// waits then. pebble would wait itself, but for ever.
+// Memory holds at most so many full tables, and the newest level so many sublevels: who writes
+// waits then. pebble would wait itself, but for ever. Their bytes count, not their number: pebble
+// begins with small ones, of which it gathers some before it writes them.
 const (
 	mostMemTables = 4
 	mostSublevels = 20

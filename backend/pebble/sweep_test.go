@@ -298,3 +298,25 @@ func TestAFailureOfAnyCallLosesNothing(t *testing.T) {
 		t.Error("some kind was not met")
 	}
 }
+
+// Nobody waits for tables that pebble has no reason to write yet.
+func TestAppendsDoNotWaitForNothing(t *testing.T) {
+	b, err := OpenOn(t.Context(), NewMemDisk(t.TempDir()), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, most := time.Now(), time.Duration(0)
+	for range 3000 {
+		before := time.Now()
+		if _, err := b.Append(t.Context(), backend.Batch{Stream: "s", Expected: backend.Any, Records: []backend.Record{{Payload: make([]byte, 8000)}}}); err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, time.Since(before))
+	}
+	if most > stallWait/2 {
+		t.Errorf("an append took %v, all %v", most, time.Since(began))
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+}

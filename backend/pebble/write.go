@@ -84,7 +84,7 @@ func (e *engine) room(n int) error {
 	}
 	if !until(stallWait, func() bool {
 		m := e.db.Metrics()
-		return m.MemTable.Count <= mostMemTables && m.Levels[0].Sublevels <= mostSublevels || e.m.failed() != nil || e.full() != nil
+		return m.MemTable.Size <= mostMemTables*uint64(e.opts.MemTableBytes) && m.Levels[0].Sublevels <= mostSublevels || e.m.failed() != nil || e.full() != nil
 	}) {
 		err := fmt.Errorf("%w: tables were not written or compacted within %v", backend.ErrUnavailable, stallWait)
 		for _, why := range []*error{e.lagging.Load(), e.ailing.Load()} {
