@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"backend/internal/kv":        3,
 	"backend/file":               4,
 	"backend/bolt":               4,
+	"backend/pebble":             4,
 	"conformance":                4,
 	"actorsys":                   4,
 	"conformance/linearize":      5,
@@ -39,6 +40,7 @@ var floors = map[string]int{
 	"backend/memory/memorytest":  5,
 	"backend/file/filetest":      5,
 	"backend/bolt/bolttest":      5,
+	"backend/pebble/pebbletest":  5,
 	"backend/internal/kv/kvtest": 5,
 	"cmd/papyra":                 6, // knows conformance/selftest
 	"examples/bank":              5,

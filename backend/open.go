@@ -99,7 +99,7 @@ func OpenWith(ctx context.Context, rawURL string, opts *Options) (*Backend, erro
 // hint says what to import for the schemes of papyra's own engines.
 func hint(scheme string) string {
 	switch scheme {
-	case "memory", "file", "bolt":
+	case "memory", "file", "bolt", "pebble":
 		return fmt.Sprintf("import _ %q", "github.com/papyra-go/papyra/backend/"+scheme)
 	}
 	return "import the package that registers it"

@@ -29,6 +29,7 @@ import (
 	_ "github.com/papyra-go/papyra/backend/bolt"
 	_ "github.com/papyra-go/papyra/backend/file"
 	_ "github.com/papyra-go/papyra/backend/memory"
+	_ "github.com/papyra-go/papyra/backend/pebble"
 )
 
 func main() {

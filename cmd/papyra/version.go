@@ -13,6 +13,7 @@ import (
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/bolt"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/pebble"
 	"github.com/papyra-go/papyra/internal/lines"
 )
 
@@ -65,7 +66,7 @@ func thisVersion() versionShape {
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
 		Engines:  backend.Schemes(),
-		Formats:  map[string]int{"bolt": bolt.FormatVersion, "export": lines.Format, "file": file.FormatVersion},
+		Formats:  map[string]int{"bolt": bolt.FormatVersion, "export": lines.Format, "file": file.FormatVersion, "pebble": pebble.FormatVersion},
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

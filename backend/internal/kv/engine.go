@@ -52,7 +52,7 @@ type Engine interface {
 	Compact(ctx context.Context) error
 
 	// Facts describes the engine. All but Size and Stats are the same in every call between
-	// two recoveries. It is not called inside a View.
+	// two recoveries, and Lossy may become true in a Check. It is not called inside a View.
 	Facts() Facts
 
 	// Close releases everything.

@@ -81,3 +81,61 @@ func (j *Judge) Stored(home, value []byte, get func(key []byte) []byte) bool {
 	pl, err := parsePlace(j.sums, key, get(key), p)
 	return err == nil && pl.kind != 0 && string(pl.name) == string(k.name) && pl.version == k.version && (pl.kind == backend.Snapshot) == (k.part == partSnapshot)
 }
+
+// Rewritten reports whether the value of a key changes, so that another than the newest is wrong:
+// where a stream stands, and where the store does.
+func (j *Judge) Rewritten(key []byte) bool {
+	k, ok := parseStreamKey(key)
+	return ok && k.part == partHead || string(key) == string(stateKey)
+}
+
+// Beside returns the keys that are written wherever this one, which is a record's, is: where
+// its stream and the store stand, and the place of its position, which the value says.
+func (j *Judge) Beside(record, value []byte) (keys [][]byte) {
+	k, ok := parseStreamKey(record)
+	if !ok || len(value) < 8 {
+		return nil
+	}
+	place := appendPlaceKey(nil, backend.Position(binary.BigEndian.Uint64(value)))
+	return [][]byte{appendHeadKey(nil, string(k.name)), stateKey, place}
+}
+
+// Search finds sound records, with their keys, in bytes of which nothing else is known.
+func (j *Judge) Search(b []byte, found func(home, value []byte)) {
+	for from := 0; from+8 < len(b); {
+		var r backend.Record
+		p := backend.Position(binary.BigEndian.Uint64(b[from:]))
+		n, err := j.decoder.Decode(b[from+8:], p, j.store.created, &r)
+		if err != nil {
+			from++
+			continue
+		}
+		value := b[from : from+8+n]
+		if home, ok := j.Home(nil, value); ok {
+			found(home, value)
+		}
+		from += 8 + n
+	}
+}
+
+// doubtful is how many records may have been lost at the end of a store of which it is not
+// known where it stands: more than a log holds that was not written to its tables yet.
+const doubtful = 1 << 20
+
+// Doubt returns what a store says of where it stands if that is lost, and was once the
+// value was: it is said to stand higher than it can have stood, so that no position is given
+// twice, and the end of what it has does not look like its end. highest is the highest key of
+// a place that it has, if it has any.
+func (j *Judge) Doubt(was []byte, highest []byte) (key, value []byte) {
+	st, err := parseState(j.sums, was)
+	if err != nil {
+		st = state{}
+	}
+	if p, ok := parsePlaceKey(highest); ok {
+		st.last = max(st.last, p)
+	}
+	st.last += doubtful
+	st.newest = st.last
+	st.version += doubtful
+	return stateKey, st.append(nil, j.sums)
+}

@@ -1,0 +1,133 @@
+package pebble
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
+)
+
+// long is set for the sweeps of make crash.
+var long = os.Getenv("PAPYRA_LONG") != ""
+
+// small are options with which a store of a few records has tables of many blocks.
+var small = Options{MemTableBytes: 256 << 10, BlockBytes: 256, CacheBytes: 1 << 20, FreeBytes: 1 << 20}
+
+func opener(d *MemDisk, o Options) kvtest.Opener {
+	return func(ctx context.Context, opts *backend.Options) (*backend.Backend, error) {
+		own := o
+		if opts != nil {
+			own.Options = *opts
+		}
+		return OpenOn(ctx, d, own)
+	}
+}
+
+// times is how many cases a sweep has.
+func times(short, more int) int {
+	switch {
+	case long:
+		return more
+	case testing.Short():
+		return short / 10
+	}
+	return short
+}
+
+// kept reports whether rot in a file is of interest: what is not looked at can't matter.
+func kept(name string) bool {
+	return !strings.HasPrefix(path.Base(name), "OPTIONS-") && path.Base(name) != lockName
+}
+
+// rotten makes a store, and then stores in which rot has changed a file, each of which is
+// judged: one whose records are in tables, one whose records are in a log, and, if crashed is
+// set, one of those that was not closed.
+func rotten(t *testing.T, what string, cases, most int, crashed bool, rot func(rng *rand.Rand, b []byte) ([]byte, string)) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(7, 8))
+	logged := NewMemDisk(t.TempDir())
+	flushAtClose = false
+	tr := kvtest.MakeStore(t, opener(logged, small))
+	flushAtClose = true
+	tabled := logged.Crash(100, rng)
+	b, err := OpenOn(t.Context(), tabled, small) // what is in the log goes to a table
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	stores := []*MemDisk{logged, tabled}
+	if crashed {
+		open := logged.Crash(100, rng)
+		if err := open.Remove("/store/" + sealName); err != nil {
+			t.Fatal(err)
+		}
+		if err := syncDir(open, "/store"); err != nil {
+			t.Fatal(err)
+		}
+		stores = append(stores, open)
+	}
+	c := kvtest.Counts{Much: most >= 100}
+	for i := range cases {
+		d := stores[i%len(stores)].Crash(100, rng)
+		d.Saves = t.TempDir()
+		files := slices.DeleteFunc(d.Files(), func(name string) bool { return !kept(name) || len(d.Content(name)) == 0 })
+		total := 0
+		for _, name := range files {
+			total += len(d.Content(name))
+		}
+		at := rng.IntN(total)
+		for _, name := range files {
+			content := d.Content(name)
+			if at >= len(content) {
+				at -= len(content)
+				continue
+			}
+			damaged, where := rot(rng, content)
+			if err := d.Put(name, damaged); err != nil {
+				t.Fatal(err)
+			}
+			c.Judge(t, fmt.Sprintf("case %d: %s: %s", i, name, where), opener(d, small), tr, most)
+			break
+		}
+		if t.Failed() {
+			return
+		}
+		if err := d.Left(); err != nil {
+			t.Fatal(err)
+		}
+		os.RemoveAll(d.Saves)
+	}
+	c.Log(t, what)
+}
+
+func TestAnyFlippedBitIsNoticedAndLosesNothing(t *testing.T) {
+	rotten(t, "a flipped bit", times(400, 20_000), 0, true, func(rng *rand.Rand, b []byte) ([]byte, string) {
+		at, bit := rng.IntN(len(b)), rng.IntN(8)
+		b[at] ^= 1 << bit
+		return b, fmt.Sprintf("offset %d bit %d", at, bit)
+	})
+}
+
+func TestALostSectorIsNoticed(t *testing.T) {
+	rotten(t, "a lost sector of 512 bytes", times(100, 3_000), 1000, false, func(rng *rand.Rand, b []byte) ([]byte, string) {
+		at := rng.IntN((len(b)+511)>>9) << 9
+		clear(b[at:min(at+512, len(b))])
+		return b, fmt.Sprintf("offset %d", at)
+	})
+}
+
+func TestACutFileIsNoticed(t *testing.T) {
+	rotten(t, "a cut file", times(60, 2_000), 1000, false, func(rng *rand.Rand, b []byte) ([]byte, string) {
+		at := rng.IntN(len(b))
+		return b[:at], fmt.Sprintf("cut at %d", at)
+	})
+}
