@@ -8,7 +8,7 @@ COUNT   ?= 1
 FUZZTIME ?= 20s
 RUNS    ?= 1000
 PKGS     = ./...
-ATTACKED = ./backend/file ./backend/file/internal/attack ./backend/bolt ./backend/internal/kv
+ATTACKED = ./backend/file ./backend/file/internal/attack ./backend/bolt ./backend/pebble ./backend/internal/kv
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check race cover fuzz crash mutants counts conformance flakes man bench bench-long tidy clean
@@ -20,7 +20,7 @@ run: ## drive the bank over HTTP on a store of the engine STORE (default file), 
 	$(GO) run ./examples/bank/drive -store $(STORE) $(ARGS)
 
 test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
-	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/backend/bolt|.*/backend/internal/kv|.*/conformance/selftest')
+	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/backend/bolt|.*/backend/pebble|.*/backend/internal/kv|.*/conformance/selftest')
 	$(GO) test -count=1 -short ./conformance/selftest
 	$(GO) test -count=1 -v -timeout=30m $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
 	$(GO) test -count=1 -race -short -timeout=30m ./backend/... ./actorsys/... ./conformance ./conformance/model ./conformance/linearize
@@ -59,7 +59,7 @@ counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what t
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
 	$(GO) test -count=1 -v -timeout=60m ./conformance/... ./backend/memory/... ./backend/file/... ./backend/internal/...
-	PAPYRA_LONG=1 $(GO) test -count=1 -v -timeout=60m -run=Conformance ./backend/bolt
+	PAPYRA_LONG=1 $(GO) test -count=1 -v -timeout=60m -run=Conformance ./backend/bolt ./backend/pebble
 	cd examples/custombackend && $(GO) test -count=1 -v -run TestConformance .
 
 man: ## write the manual pages of the command into bin/man

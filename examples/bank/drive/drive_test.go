@@ -15,7 +15,7 @@ import (
 // times as long.
 func TestTheBankSurvivesKill(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	for _, engine := range []string{"file", "bolt"} {
+	for _, engine := range []string{"file", "bolt", "pebble"} {
 		t.Run(engine, func(t *testing.T) {
 			c := &config{load: 2 * time.Second, clients: 16, accounts: 12, kills: 1, runs: 1, store: engine}
 			if os.Getenv("PAPYRA_LONG") != "" {
