@@ -176,7 +176,10 @@ func (e *engine) Compact(ctx context.Context) error {
 	if err := e.refusal(); err != nil {
 		return err
 	}
-	if err := e.room(0); err != nil {
+	e.writing.Lock()
+	err := e.room(0)
+	e.writing.Unlock()
+	if err != nil {
 		return err
 	}
 	e.m.setScrub(true)

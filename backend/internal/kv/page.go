@@ -52,10 +52,24 @@ func (p *page) full() bool { return len(p.records) >= pageRecords || len(p.bytes
 // reading is one call of Read: it fills page after page.
 type reading struct {
 	*page
-	l    *Log
-	q    backend.Query // what is left of it
-	left int           // records left to yield; -1: no limit
-	done bool
+	ctx    context.Context
+	l      *Log
+	q      backend.Query // what is left of it
+	left   int           // records left to yield; -1: no limit
+	looked int           // at so many records
+	done   bool
+}
+
+// lookEach is how many records a read looks at, whether it wants them or not, before it
+// looks at its context.
+const lookEach = 256
+
+// ended returns why the read is to end, now and then.
+func (r *reading) ended() error {
+	if r.looked++; r.looked%lookEach == 0 && r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return nil
 }
 
 // take adds a record to the page, and reports whether that is all of what is wanted or as
@@ -77,7 +91,7 @@ func (l *Log) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Recor
 		if q.From > q.To {
 			return
 		}
-		r := &reading{page: l.getPage(), l: l, q: q, left: -1}
+		r := &reading{page: l.getPage(), ctx: ctx, l: l, q: q, left: -1}
 		defer r.page.free()
 		if q.Limit > 0 {
 			r.left = q.Limit

@@ -150,6 +150,9 @@ func (r *reading) place(c Cursor) (p backend.Position, pl place, err error) {
 
 // placed takes the record of a place, unless it is not asked for or was cut away.
 func (r *reading) placed(s Snapshot, p backend.Position, pl *place, cut bool) (full bool, err error) {
+	if err := r.ended(); err != nil {
+		return false, err
+	}
 	if pl.kind == 0 {
 		return false, r.l.corrupt("", 0, p, "the record is lost: quarantined")
 	}

@@ -96,7 +96,10 @@ func (r *reading) down(s Snapshot, low, high backend.Version) error {
 
 // version takes the record that the cursor stands on, if it does, which must be version v.
 func (r *reading) version(c Cursor, ok bool, v backend.Version) (full bool, err error) {
-	if err := c.Err(); err != nil {
+	if err = c.Err(); err == nil {
+		err = r.ended()
+	}
+	if err != nil {
 		return false, err
 	}
 	if ok {
