@@ -10,7 +10,7 @@ import (
 // activate replays the actor's stream for the letters that wait. If it fails, they
 // get the reason, all at once: the next letter tries again.
 func (a *actor[S]) activate() {
-	sys := a.kind.sys
+	sys := a.sys
 	permit := sys.permits.join()
 	defer sys.permits.leave(permit)
 	if !a.await(permit) {
@@ -30,15 +30,15 @@ func (a *actor[S]) await(permit *permit) bool {
 		if l == nil {
 			return false
 		}
-		var left <-chan struct{} // nil for a Tell: it stays
-		if l.ctx != nil {
+		var left <-chan struct{} // nil if nobody waits: it stays
+		if l.ask != nil {
 			left = l.ctx.Done()
 		}
 		select {
 		case <-permit.granted:
 			return true
 		case <-left:
-		case <-a.kind.sys.killed:
+		case <-a.sys.killed:
 			return false
 		}
 	}
@@ -46,22 +46,20 @@ func (a *actor[S]) await(permit *permit) bool {
 
 // activated puts a replayed state in place, or turns everybody away.
 func (a *actor[S]) activated(r *replayed[S]) {
-	sys := a.kind.sys
+	sys := a.sys
 	a.mu.Lock()
 	if r.err == nil {
 		a.state, a.version, a.epoch = r.state, r.version, r.epoch
 		a.active, a.doubt = true, false
 		sys.alive.Add(1)
 		a.mu.Unlock()
-		sys.note(FactsAll, actorActivated, fact{Actor: a.stream, Version: r.version, Events: r.events})
+		sys.note(FactsAll, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
 		return
 	}
-	for l := a.mail.first; l != nil; l = a.mail.first {
-		a.mail.remove(l)
-		a.refuse(l, r.err)
-	}
+	letters := a.takeAll()
 	a.mu.Unlock()
-	sys.actorFailed(a.stream, r.err)
+	a.turnAway(letters, r.err)
+	sys.actorFailed(a.address, r.err)
 }
 
 // replayed is what a replay came to.
@@ -84,7 +82,7 @@ func (a *actor[S]) replay(r *replayed[S]) {
 			r.err = fmt.Errorf("activating: %w", r.err)
 		}
 	}()
-	r.err = a.load(a.kind.sys.ctx, a.kind.sys.cfg.Backend, r)
+	r.err = a.load(a.sys.ctx, a.sys.cfg.Backend, r)
 	ended = true
 }
 
@@ -95,7 +93,7 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 	if why := b.Poisoned(); a.doubt && why != nil {
 		return fmt.Errorf("an earlier batch is in doubt: %w", why)
 	}
-	head, err := b.Head(ctx, a.stream)
+	head, err := b.Head(ctx, a.address)
 	if err != nil {
 		return err
 	}
@@ -107,7 +105,7 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 	if err := a.loadSnapshot(ctx, b, r); err != nil {
 		return err
 	}
-	q := backend.Query{Stream: a.stream, From: uint64(r.version) + 1}
+	q := backend.Query{Stream: a.address, From: uint64(r.version) + 1}
 	for rec, err := range b.Read(ctx, q) {
 		if err != nil {
 			return err
@@ -119,7 +117,7 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 		r.events++
 	}
 	if r.version < head.Version {
-		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, a.stream, r.version, head.Version)
+		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, a.address, r.version, head.Version)
 	}
 	return nil
 }

@@ -1,0 +1,202 @@
+package actorsys
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/papyra-go/papyra/backend"
+)
+
+// Address is any [Ref], whatever its state.
+type Address interface {
+	fmt.Stringer
+	cell() (cell, error)
+}
+
+// bonds are a plain actor's ties that end with it. They are guarded by its lock.
+type bonds struct {
+	watchers map[cell]func(reason error) Delivery // who is told when it has stopped
+	watches  map[cell]struct{}                    // whom it watches
+	timers   map[string]*timer
+}
+
+// Watch has a message sent once the target, a plain actor, has stopped: the one that
+// as makes of the reason why (nil: as planned). It is sent exactly once, whatever is
+// in the mailboxes, and at once if the target has stopped already. A restart is no
+// stop. Watching again replaces as; the watch ends with the watcher, also when that
+// is restarted. as is called outside of any turn.
+//
+// Only a plain actor can watch, and be watched: otherwise the turn fails.
+func (t *Turn) Watch(target Address, as func(reason error) Delivery) {
+	c, ok := t.bondWith(target)
+	if !ok {
+		return
+	}
+	if as == nil {
+		t.refuse(fmt.Errorf("%w: Watch needs a function that makes the message", backend.ErrInvalid))
+		return
+	}
+	if !c.watchedBy(t.self, as) {
+		t.self.system().notify(as, c.lastReason())
+	}
+}
+
+// Unwatch ends a watch. A message that is on its way arrives all the same.
+func (t *Turn) Unwatch(target Address) {
+	if c, ok := t.bondWith(target); ok {
+		t.self.watching(c, false)
+		c.unwatchedBy(t.self)
+	}
+}
+
+func (t *Turn) bondWith(target Address) (cell, bool) {
+	if t.self == nil {
+		t.refuse(errDurableTurn)
+		return nil, false
+	}
+	if target == nil {
+		t.refuse(errZeroRef)
+		return nil, false
+	}
+	c, err := target.cell()
+	if err != nil {
+		t.refuse(err)
+		return nil, false
+	}
+	return c, true
+}
+
+// watchedBy notes a watcher; false if the actor has stopped.
+func (a *actor[S]) watchedBy(watcher cell, as func(error) Delivery) bool {
+	watcher.watching(a, true)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.plain
+	if p.phase == over {
+		return false
+	}
+	if p.watchers == nil {
+		p.watchers = map[cell]func(error) Delivery{}
+	}
+	p.watchers[watcher] = as
+	return true
+}
+
+func (a *actor[S]) unwatchedBy(watcher cell) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.plain.watchers, watcher)
+}
+
+// watching notes whom the actor watches, so that it can be ended.
+func (a *actor[S]) watching(target cell, yes bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.plain
+	switch {
+	case !yes:
+		delete(p.watches, target)
+	case p.watches == nil:
+		p.watches = map[cell]struct{}{target: {}}
+	default:
+		p.watches[target] = struct{}{}
+	}
+}
+
+func (a *actor[S]) lastReason() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.plain.reason
+}
+
+// notify sends what as makes of the reason.
+func (s *System) notify(as func(error) Delivery, reason error) {
+	var d Delivery
+	err := guard(func() error { d = as(reason); return nil })
+	if err != nil {
+		s.cfg.Logger.Error("the function given to Watch panicked", "error", err)
+		return
+	}
+	if d.send != nil {
+		d.send(nil, itself)
+	}
+}
+
+// unbind ends the actor's watches and timers. The lock is not held.
+func (a *actor[S]) unbind() {
+	a.mu.Lock()
+	p := a.plain
+	watches := p.watches
+	p.watches = nil
+	for _, t := range p.timers {
+		t.clock.Stop()
+	}
+	p.timers = nil
+	a.mu.Unlock()
+	for c := range watches {
+		c.unwatchedBy(a)
+	}
+}
+
+// timer is a message that is due at a time.
+type timer struct {
+	key   string
+	clock *time.Timer
+	msg   Delivery
+	ctx   context.Context
+}
+
+// Timer sends a message after a time, once, whatever is in the mailboxes: usually to
+// the actor itself. A timer of the same key that has not rung is replaced, and all of an
+// actor's timers end with it, also when it is restarted. A message that a timer has
+// sent may still be in the mailbox when it is replaced or stopped. Only a plain actor
+// has timers: otherwise the turn fails. They don't ring during [System.Shutdown].
+func (t *Turn) Timer(key string, d time.Duration, msg Delivery) {
+	if t.self == nil {
+		t.refuse(errDurableTurn)
+		return
+	}
+	t.self.setTimer(&timer{key: key, msg: msg, ctx: t.ctx}, d)
+}
+
+// StopTimer ends the timer of this key, if there is one.
+func (t *Turn) StopTimer(key string) {
+	if t.self == nil {
+		t.refuse(errDurableTurn)
+		return
+	}
+	t.self.setTimer(&timer{key: key}, -1)
+}
+
+// setTimer replaces the timer of t's key; with d negative and no message, by none.
+func (a *actor[S]) setTimer(t *timer, d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.plain
+	if old := p.timers[t.key]; old != nil {
+		old.clock.Stop()
+		delete(p.timers, t.key)
+	}
+	if t.msg.send == nil {
+		return
+	}
+	if p.timers == nil {
+		p.timers = map[string]*timer{}
+	}
+	p.timers[t.key] = t
+	t.clock = time.AfterFunc(d, func() { a.ring(t) })
+}
+
+// ring sends a timer's message, if it still stands.
+func (a *actor[S]) ring(t *timer) {
+	a.mu.Lock()
+	stands := a.plain.timers[t.key] == t && !a.sys.stopping.Load()
+	if stands {
+		delete(a.plain.timers, t.key)
+	}
+	a.mu.Unlock()
+	if stands {
+		t.msg.send(t.ctx, itself)
+	}
+}
