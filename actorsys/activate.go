@@ -11,6 +11,10 @@ import (
 // get the reason, all at once: the next letter tries again.
 func (a *actor[S]) activate() {
 	sys := a.sys
+	if err := a.quarantined(); err != nil {
+		a.notActivated(err)
+		return
+	}
 	permit := sys.permits.join()
 	defer sys.permits.leave(permit)
 	if !a.await(permit) {
@@ -46,20 +50,33 @@ func (a *actor[S]) await(permit *permit) bool {
 
 // activated puts a replayed state in place, or turns everybody away.
 func (a *actor[S]) activated(r *replayed[S]) {
-	sys := a.sys
 	a.mu.Lock()
-	if r.err == nil {
-		a.state, a.version, a.epoch = r.state, r.version, r.epoch
-		a.active, a.doubt = true, false
-		sys.alive.Add(1)
+	if r.err != nil {
+		why, before := a.quarantine(r.err)
 		a.mu.Unlock()
-		sys.note(FactsAll, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
+		a.notActivated(why)
+		if !before {
+			a.sys.actorFailed(a.address, why)
+		}
 		return
 	}
+	a.state, a.version, a.epoch = r.state, r.version, r.epoch
+	a.active, a.doubt = true, false
+	level := FactsAll
+	if a.released() {
+		level = FactsFailures
+	}
+	a.sys.alive.Add(1)
+	a.mu.Unlock()
+	a.sys.note(level, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
+}
+
+// notActivated turns away all who wait.
+func (a *actor[S]) notActivated(why error) {
+	a.mu.Lock()
 	letters := a.takeAll()
 	a.mu.Unlock()
-	a.turnAway(letters, r.err)
-	sys.actorFailed(a.address, r.err)
+	a.turnAway(letters, why)
 }
 
 // replayed is what a replay came to.

@@ -38,6 +38,7 @@ type actor[S any] struct {
 	used      bool   // since the sweep came by
 	idle      uint8  // sweeps since it was last used
 	gone      bool   // out of the registry: nothing comes any more
+	trouble   *trouble
 
 	// The runner's own; whoever holds mu while there is none.
 	state   S

@@ -162,7 +162,7 @@ func (a *actor[S]) failed(d *decision[S]) {
 	switch {
 	case !d.panicked:
 	case a.plain == nil:
-		a.stale = true
+		a.panicked()
 	case a.plain.failure == nil:
 		a.plain.failure, a.plain.bidden = d.err, false
 	}

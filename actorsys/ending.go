@@ -164,8 +164,8 @@ func (a *actor[S]) started(t *Turn, state S, failed error) {
 	reason := a.plain.reason
 	a.plain.reason = nil
 	a.obey(t)
-	a.mu.Unlock()
 	a.sys.alive.Add(1)
+	a.mu.Unlock()
 	a.sys.actorStarted(a.address, reason)
 	a.sys.outputs(t)
 }

@@ -20,6 +20,12 @@ var (
 	// ErrStopped: the system is shutting down, or has; or the plain actor has stopped,
 	// or is about to.
 	ErrStopped = errors.New("stopped")
+	// ErrQuarantined: the durable actor can't be activated for what is stored in its
+	// stream: it is damaged, holds what the kind does not know, or makes the actor's
+	// code panic. The error wraps the reason. The actor answers it without reading
+	// again, for a second, then for longer, up to a minute: a stream that has been
+	// repaired is found to be.
+	ErrQuarantined = errors.New("quarantined")
 	// ErrMailboxFull: as many messages wait as the actor's mailbox may hold
 	// ([Options.Mailbox], [Plain.Mailbox]), or all together ([Config.MaxMessages]).
 	ErrMailboxFull = errors.New("mailbox full")
