@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,7 +46,9 @@ type dead struct {
 // bury makes a dead letter of a message. It calls nobody's code: that is left to the
 // lane, so that nothing else waits for it.
 func (s *System) bury(ctx context.Context, target string, msg any, why error) {
-	s.graves.put(body{ctx, msg, DeadLetter{Time: s.now(), Target: target, Type: fmt.Sprintf("%T", msg), Reason: why}}, 1)
+	name := fmt.Sprintf("%T", msg)
+	name = strings.ToValidUTF8(name[:min(len(name), backend.MaxTypeBytes)], "")
+	s.graves.put(body{ctx, msg, DeadLetter{Time: s.now(), Target: target, Type: name, Reason: why}}, 1)
 }
 
 // buryAll is the lane's.
@@ -91,6 +94,12 @@ func (d *dead) last(n int) []DeadLetter {
 		out[i] = d.newest[(d.count-uint64(n-i))%deadLettersKept]
 	}
 	return out
+}
+
+func (d *dead) total() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count
 }
 
 // DeadLetters returns the newest n dead letters, oldest first, of the last 256 that

@@ -50,19 +50,25 @@ type Fact struct {
 func (s *System) note(level FactLevel, f Fact) {
 	f.Time = s.now()
 	if s.cfg.Facts == FactsNone || level == FactsAll && s.cfg.Facts != FactsAll {
+		s.news.add(f, nil)
 		return
 	}
-	s.store(backend.Lifecycle, f.Type, f.Time, f)
+	r := s.record(backend.Lifecycle, f.Type, f.Time, f)
+	s.news.add(f, func() { s.facts.put(r, r.Size()) })
 }
 
 // store puts a record on the facts' lane.
 func (s *System) store(kind backend.Kind, name string, at time.Time, v any) {
+	r := s.record(kind, name, at, v)
+	s.facts.put(r, r.Size())
+}
+
+func (s *System) record(kind backend.Kind, name string, at time.Time, v any) backend.Record {
 	payload, err := json.Marshal(v)
 	if err != nil { // what is given here does not fail
 		panic(err)
 	}
-	r := backend.Record{Stream: backend.SystemStream(s.cfg.Name, kind), Kind: kind, Type: name, Schema: factSchema, Time: at, Payload: payload}
-	s.facts.put(r, r.Size())
+	return backend.Record{Stream: backend.SystemStream(s.cfg.Name, kind), Kind: kind, Type: name, Schema: factSchema, Time: at, Payload: payload}
 }
 
 // clip is the text of an error, as long as a fact may hold it.

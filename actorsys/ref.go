@@ -22,6 +22,7 @@ type door[S any] interface {
 	addressOf(id string) string
 	system() *System
 	cell() (cell, error)
+	known(id string) *actor[S] // nil: not in memory
 }
 
 // ID returns the actor's id within its kind; of a plain actor, its name.

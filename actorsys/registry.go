@@ -16,9 +16,11 @@ type registry struct {
 	named map[string]resident
 }
 
-// resident is a kind or a plain actor. abandon turns away what waits in the mailboxes.
+// resident is a kind or a plain actor. abandon turns away what waits in the mailboxes;
+// each calls yield for every actor in memory, until that returns false.
 type resident interface {
 	abandon()
+	each(yield func(ActorInfo) bool) bool
 }
 
 var errTaken = errors.New("is taken")

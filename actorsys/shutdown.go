@@ -2,8 +2,6 @@ package actorsys
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -51,6 +49,7 @@ func (s *System) shutdown(ctx context.Context) error {
 		err = await(ctx, ended(&s.graveyard))
 	}
 	s.note(FactsFailures, Fact{Type: systemStopped})
+	s.news.end()
 	s.facts.close()
 	s.snapshots.close()
 	if err == nil {
@@ -117,14 +116,8 @@ func (a *actor[S]) abandon() {
 }
 
 func (k *Kind[S]) abandon() {
-	for i := range k.shards {
-		sh := &k.shards[i]
-		sh.mu.Lock()
-		actors := slices.Collect(maps.Values(sh.actors))
-		sh.mu.Unlock()
-		for _, a := range actors {
-			a.abandon()
-		}
+	for a := range k.all() {
+		a.abandon()
 	}
 }
 

@@ -34,6 +34,7 @@ type System struct {
 	budget    budget
 	graves    *lane[body]
 	dead      dead
+	news      news
 	facts     *lane[backend.Record]
 	snapshots *lane[backend.Record]
 
@@ -108,12 +109,12 @@ func (s *System) gauge(n *atomic.Int64) int {
 	return int(n.Load())
 }
 
-// Dropped returns how many things of the best-effort sort were lost: facts and
-// snapshots that found no room or could not be stored (not those that a newer one of
-// the same actor took the place of), and messages of [Turn.Tell]
-// that did not arrive in a mailbox.
+// Dropped returns how many things of the best-effort sort were lost: facts (dead
+// letters and audits with them) and snapshots that found no room or could not be
+// stored (not those that a newer one of the same actor took the place of), and
+// messages of [Turn.Tell] that did not arrive in a mailbox.
 func (s *System) Dropped() (facts, snapshots, tells uint64) {
-	return s.facts.dropped.Load(), s.snapshots.dropped.Load(), s.tellsDropped.Load()
+	return s.facts.dropped.Load() + s.graves.dropped.Load(), s.snapshots.dropped.Load(), s.tellsDropped.Load()
 }
 
 // add makes a kind known and has its sweep called every so often, until the system is
