@@ -79,6 +79,16 @@ func (a *actor[S]) notActivated(why error) {
 	a.turnAway(letters, why)
 }
 
+// firstContext is that of the letter that waits longest.
+func (a *actor[S]) firstContext() context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l := a.mail.first; l != nil {
+		return l.ctx
+	}
+	return nil
+}
+
 // replayed is what a replay came to.
 type replayed[S any] struct {
 	state   S
@@ -91,6 +101,7 @@ type replayed[S any] struct {
 // replay reads the stream, and turns a panic of user code into an error.
 func (a *actor[S]) replay(r *replayed[S]) {
 	ended := false
+	done := ignore
 	defer func() {
 		if !ended {
 			r.err = caught(recover())
@@ -98,8 +109,11 @@ func (a *actor[S]) replay(r *replayed[S]) {
 		if r.err != nil {
 			r.err = fmt.Errorf("activating: %w", r.err)
 		}
+		done(r.err)
 	}()
-	r.err = a.load(a.sys.ctx, a.sys.cfg.Backend, r)
+	var ctx context.Context
+	ctx, done = a.sys.onRecover(a.firstContext(), a.address)
+	r.err = a.load(ctx, a.sys.cfg.Backend, r)
 	ended = true
 }
 

@@ -47,6 +47,8 @@ type Config struct {
 	MaxPending int
 	// Facts says which of the system's own facts are recorded.
 	Facts FactLevel
+	// Hooks are called around what the system does. Default: none.
+	Hooks Hooks
 	// NoReopen leaves a poisoned backend alone. Otherwise the system calls
 	// [backend.Backend.Reopen] by itself, at once and then with growing pauses, so
 	// that a service heals.

@@ -56,8 +56,10 @@ func (s *System) buryAll(bodies []body) {
 	for i := range bodies {
 		b := &bodies[i]
 		b.letter.Payload = encoded(b.msg)
+		done := s.onDeadLetter(b.ctx, b.letter)
 		s.dead.add(b.letter)
 		s.storeDeadLetter(&b.letter)
+		done(nil)
 	}
 }
 

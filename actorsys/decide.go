@@ -1,6 +1,7 @@
 package actorsys
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -45,11 +46,14 @@ func (a *actor[S]) newTurn(ctx context.Context) *Turn {
 // guarded decides, and turns a panic, or the end of the goroutine, into an error.
 func (a *actor[S]) guarded(t *Turn, l *letter[S], d *decision[S]) {
 	d.panicked = true
+	done := ignore
 	defer func() {
 		if d.panicked {
 			d.err = caught(recover())
 		}
+		done(cmp.Or(d.err, t.failure))
 	}()
+	t.ctx, done = a.sys.onReceive(t.ctx, a.address, l.cmd)
 	d.err = a.decide(t, l, d)
 	d.panicked = false
 }
@@ -125,6 +129,9 @@ func (a *actor[S]) record(t *Turn, events []Event[S]) error {
 // seal closes the turn: it stands in the actor's line from now on, and the next may
 // begin.
 func (a *actor[S]) seal(t *Turn, l *letter[S], d *decision[S]) {
+	if d.err == nil {
+		a.sys.onPersist(t)
+	}
 	a.mu.Lock()
 	switch {
 	case a.life != l.life: // the state was discarded meanwhile

@@ -1,6 +1,7 @@
 package actorsys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,21 +78,22 @@ func (a *actor[S]) wind() {
 func (a *actor[S]) leave() {
 	defer a.left()
 	a.unbind() // no timer rings any more
-	if a.mu.Lock(); !a.active || a.plain.opts.Stop == nil {
+	if a.mu.Lock(); !a.active {
 		a.mu.Unlock()
 		return
 	}
 	state, reason := a.state, a.plain.reason
 	a.mu.Unlock()
-	t := a.newTurn(nil)
+	ctx, done := a.sys.onStop(a.address, reason)
+	t := a.newTurn(ctx)
 	t.self = nil // it has no more children, nor timers
 	err := guard(func() error {
-		a.plain.opts.Stop(t, state, reason)
-		return nil
+		if a.plain.opts.Stop != nil {
+			a.plain.opts.Stop(t, state, reason)
+		}
+		return t.invalid
 	})
-	if err == nil {
-		err = t.invalid
-	}
+	done(err)
 	if err != nil {
 		a.sys.actorFailed(a.address, fmt.Errorf("stopping: %w", err))
 		return
@@ -140,16 +142,17 @@ func (a *actor[S]) unpause() {
 // returned.
 func (a *actor[S]) start(ctx context.Context) (failed error) {
 	failed = errors.New("starting ended early")
+	ctx, done := a.sys.onSpawn(ctx, a.address)
 	t := a.newTurn(ctx)
 	var state S
-	defer func() { a.started(t, state, failed) }()
+	defer func() {
+		done(failed)
+		a.started(t, state, failed)
+	}()
 	failed = guard(func() (err error) {
 		state, err = a.plain.start(t, Ref[S]{a, a.id()})
-		return err
+		return cmp.Or(err, t.invalid)
 	})
-	if failed == nil {
-		failed = t.invalid
-	}
 	return failed
 }
 

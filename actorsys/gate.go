@@ -133,6 +133,9 @@ func (a *actor[S]) release() {
 // their mailboxes.
 func (s *System) emit(t *Turn) {
 	s.outputs(t)
+	if t.persisted != nil {
+		t.persisted(t.err)
+	}
 	switch {
 	case t.asker != nil:
 		t.asker.answer(t.err)

@@ -205,6 +205,8 @@ func (a *actor[S]) judged(reason error, v verdict) {
 	if v.bidden {
 		return
 	}
+	done := a.sys.onSupervise(a.address, reason, v.directive)
+	defer done(reason)
 	a.sys.actorFailed(a.address, reason)
 	if p.opts.Supervision.All && v.directive != Escalate {
 		a.affect(reason, v)

@@ -31,13 +31,14 @@ type Turn struct {
 	reason   error // for that
 
 	// What follows is the gate's.
-	next    *Turn
-	records []backend.Record // to be stored; none once they are, or if there are none
-	size    int              // bytes of records and state
-	state   *backend.Record  // a snapshot to save once the turn is durable
-	asker   asker            // nil: nobody waits for an answer
-	told    any              // the message, if nobody does
-	err     error            // the answer, if it is one
+	next      *Turn
+	records   []backend.Record // to be stored; none once they are, or if there are none
+	size      int              // bytes of records and state
+	state     *backend.Record  // a snapshot to save once the turn is durable
+	asker     asker            // nil: nobody waits for an answer
+	told      any              // the message, if nobody does
+	persisted func(error)      // of a hook; nil: none
+	err       error            // the answer, if it is one
 }
 
 // asker is who waits for a turn's answer.
