@@ -45,6 +45,9 @@ func homeOf(in Parent) (home, error) {
 	switch in := in.(type) {
 	case nil:
 	case *System:
+		if in != nil && in.stopping.Load() {
+			return nil, ErrStopped
+		}
 		if in != nil {
 			return in, nil
 		}
@@ -58,7 +61,7 @@ func homeOf(in Parent) (home, error) {
 }
 
 // errDurableTurn: what a turn wants that may be lost must go through the gate.
-var errDurableTurn = fmt.Errorf("%w: a durable actor's turn may be lost, so it can't spawn, watch, stop or set timers: leave that to a plain actor, and tell it", backend.ErrInvalid)
+var errDurableTurn = fmt.Errorf("%w: in this turn nothing can be spawned, watched, stopped or timed: a durable actor's turn may be lost, so leave that to a plain actor, and tell it; the turn in which an actor stops is its last", backend.ErrInvalid)
 
 // branch holds a parent's children.
 type branch struct {
@@ -135,8 +138,11 @@ func (s *System) spawnContext() context.Context { return nil }
 func (s *System) path() string                  { return "" }
 func (s *System) system() *System               { return s }
 func (s *System) children() *branch             { return &s.top }
-func (s *System) childFailed(error)             {}
 func (s *System) childGone(c cell)              { s.top.remove(c) }
+
+func (s *System) childFailed(reason error) {
+	s.cfg.Logger.Error("an actor has failed for good, and has no parent", "error", reason)
+}
 
 func (t *Turn) home() home {
 	if t.self == nil {

@@ -167,8 +167,13 @@ func Spawn[S any](in Parent, name string, start func(t *Turn, self Ref[S]) (S, e
 func (a *actor[S]) spawned(failed *error) {
 	if *failed != nil {
 		a.quit(discards, *failed)
+		a.run()
+		return
 	}
-	a.run()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running = false
+	a.wake()
 }
 
 // settleIn gives the actor its address and its places with its parent and in the

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -378,6 +379,30 @@ func TestActorsAreFoundByTheirAddress(t *testing.T) {
 	}
 }
 
+// What comes for an actor while it starts must not keep whoever spawns it.
+func TestSpawnReturnsThoughMessagesKeepComing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := start(t, actorsys.Config{Backend: open(t)})
+		var over atomic.Bool
+		var again In
+		again = func(turn *actorsys.Turn, b *Box) error {
+			if !over.Load() {
+				turn.Tell(b.Self.With(again))
+			}
+			time.Sleep(time.Millisecond)
+			return nil
+		}
+		_, err := actorsys.Spawn(sys, "box", func(turn *actorsys.Turn, self actorsys.Ref[*Box]) (*Box, error) {
+			turn.Tell(self.With(again))
+			return &Box{Self: self}, nil
+		}, nil)
+		over.Store(true)
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWhatCannotBeSpawnedSaysWhy(t *testing.T) {
 	sys := start(t, actorsys.Config{Backend: open(t)})
 	broken := errors.New("no connection")
@@ -413,7 +438,17 @@ func TestWhatCannotBeSpawnedSaysWhy(t *testing.T) {
 	if _, err = actorsys.Spawn(sys, "a", func(*actorsys.Turn, actorsys.Ref[int]) (int, error) { panic("boom") }, nil); !errors.As(err, &p) {
 		t.Errorf("a start that panics: %v", err)
 	}
-	sys.Shutdown(t.Context())
+	letGo := hold(spawn(t, sys, "busy", nil))
+	done := make(chan error)
+	go func() { done <- sys.Shutdown(context.Background()) }()
+	for err = nil; err == nil; { // until it has begun
+		_, err = actorsys.Spawn(sys, "", newBox, nil)
+	}
+	if !errors.Is(err, actorsys.ErrStopped) || errors.Is(err, backend.ErrInvalid) {
+		t.Errorf("during the shutdown: %v", err)
+	}
+	letGo()
+	<-done
 	if _, err := actorsys.Spawn(sys, "a", newBox, nil); !errors.Is(err, actorsys.ErrStopped) {
 		t.Errorf("after the shutdown: %v", err)
 	}
