@@ -16,7 +16,8 @@ type carried struct {
 
 type hopsKey struct{}
 
-// Value prefers the sender's values.
+// Value prefers the sender's values. What the system's has is how it is cancelled, which
+// spares those who derive a context from this one a goroutine.
 func (c *carried) Value(key any) any {
 	if key == (hopsKey{}) {
 		return c.hops

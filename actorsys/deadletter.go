@@ -19,8 +19,9 @@ const (
 )
 
 // DeadLetter is a message that reached nobody, or whose turn was not stored, and whose
-// sender was not told: one that was told to an actor that stopped, that met a full
-// mailbox on its way from a turn, that waited when its actor failed to come to memory.
+// sender was not told: one that met a full mailbox on its way from a turn, or waited
+// when its actor stopped or failed to come to memory. A message to a plain actor that
+// has stopped is one too, though its sender gets [ErrStopped].
 type DeadLetter struct {
 	Time    time.Time
 	Target  string // the actor's address

@@ -45,7 +45,8 @@ func (r Ref[S]) String() string {
 func (r Ref[S]) Tell(c Command[S]) error { return r.tell(nil, c, outside) }
 
 // Send is Tell that waits, in line, for room in the mailbox, until ctx ends: then the
-// error wraps [ErrMailboxFull] and ctx's cause, and the command is not sent. The
+// error wraps [ErrMailboxFull] and ctx's cause (that alone, if ctx has ended before),
+// and the command is not sent. The
 // values of ctx, not its end, travel with the command to [Turn.Context].
 func (r Ref[S]) Send(ctx context.Context, c Command[S]) error {
 	if ctx.Err() != nil {

@@ -152,6 +152,7 @@ func TestAShutdownThatIsGivenUpMakesDeadLettersOfWhatWaits(t *testing.T) {
 		letGo := hold(box)
 		defer letGo()
 		box.Tell(Put("plain"))
+		synctest.Wait() // the start is recorded
 		h, unblock := blocked()
 		f.set(h)
 		defer unblock()
@@ -169,6 +170,9 @@ func TestAShutdownThatIsGivenUpMakesDeadLettersOfWhatWaits(t *testing.T) {
 			t.Error(err)
 		}
 		want(t, "dead letters", letters(sys), []string{`account/ada actorsys_test.Deposit {"Cents":2}: stopped`, `box actorsys_test.Put "plain": stopped`})
+		if facts, _, _ := sys.Dropped(); facts != 3 { // two dead letters and the end of the system
+			t.Errorf("%d facts counted as lost", facts)
+		}
 	})
 }
 

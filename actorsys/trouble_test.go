@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,9 +177,9 @@ func TestWhatAllActorsHaveDecidedTogetherIsBounded(t *testing.T) {
 		var f faults
 		sys := start(t, actorsys.Config{Backend: f.open(t), MaxPending: 10_000, Facts: actorsys.FactsNone})
 		accounts := register(t, sys, nil)
-		decided := 0
+		var decided atomic.Int64
 		count := Do(func(*actorsys.Turn, Account) ([]actorsys.Event[Account], error) {
-			decided++ // one at a time: see Wait
+			decided.Add(1)
 			return []actorsys.Event[Account]{Deposited{1}}, nil
 		})
 		h, unblock := blocked()
@@ -188,8 +189,8 @@ func TestWhatAllActorsHaveDecidedTogetherIsBounded(t *testing.T) {
 			answers = append(answers, ask(accounts.Ref(fmt.Sprint(i)), count))
 			synctest.Wait()
 		}
-		if decided < 20 || decided > 40 { // of about 300 bytes
-			t.Errorf("%d turns decided", decided)
+		if n := decided.Load(); n < 20 || n > 40 { // of about 300 bytes
+			t.Errorf("%d turns decided", n)
 		}
 		unblock()
 		for i, a := range answers {
@@ -197,7 +198,7 @@ func TestWhatAllActorsHaveDecidedTogetherIsBounded(t *testing.T) {
 				t.Errorf("%d: %v", i, r)
 			}
 		}
-		want(t, "decided in the end", decided, 200)
+		want(t, "decided in the end", decided.Load(), 200)
 	})
 }
 
