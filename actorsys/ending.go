@@ -47,9 +47,7 @@ func (a *actor[S]) quit(how ending, reason error) {
 	if p.end == stays {
 		p.reason = reason
 	}
-	if p.end = how; how == drains && (p.phase != up || p.failure != nil) {
-		p.end = discards // it has failed: nobody would work anything off
-	}
+	p.end = how
 	a.wake()
 }
 

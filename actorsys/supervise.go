@@ -183,9 +183,6 @@ func (a *actor[S]) judge() {
 			v.directive = p.opts.Supervision.Exhausted
 		}
 	}
-	if v.directive == Restart && a.sys.stopping.Load() {
-		v.directive = Stop
-	}
 }
 
 func (a *actor[S]) judged(reason error, v verdict) {

@@ -230,3 +230,34 @@ func TestNobodyWaitsForRoomThatThereIs(t *testing.T) {
 		}
 	}
 }
+
+// Whoever told a command learns nothing of its turn: that it was not stored, or may not
+// have been, is to be seen somewhere.
+func TestWhatWasToldAndNotStoredIsADeadLetter(t *testing.T) {
+	for _, why := range []error{backend.ErrNoSpace, backend.ErrUnknownOutcome} {
+		synctest.Test(t, func(t *testing.T) {
+			var f faults
+			sys := start(t, actorsys.Config{Backend: f.open(t), Facts: actorsys.FactsNone})
+			ada := register(t, sys, nil).Ref("ada")
+			must(t, ada, Deposit{1})
+			f.set(func(func() ([]backend.Result, error)) ([]backend.Result, error) {
+				return nil, fmt.Errorf("%w: test", why)
+			})
+			ada.Tell(Deposit{7})
+			ada.Tell(Deposit{-1}) // refused: it had its turn
+			time.Sleep(time.Minute)
+			got := sys.DeadLetters(10)
+			if len(got) < 1 || string(got[0].Payload) != `{"Cents":7}` || got[0].Target != "account/ada" || !errors.Is(got[0].Reason, why) {
+				t.Errorf("%v: %+v", why, got)
+			}
+			f.set(nil)
+			before := len(got)
+			ada.Tell(Deposit{-1})
+			must(t, ada, Deposit{2})
+			synctest.Wait()
+			if n := len(sys.DeadLetters(10)); n != before {
+				t.Errorf("%d dead letters after a refusal, %d before", n, before)
+			}
+		})
+	}
+}
