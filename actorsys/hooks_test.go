@@ -266,11 +266,13 @@ func TestAToldMessagesContextEndsWithTheSystem(t *testing.T) {
 		sys := start(t, actorsys.Config{Backend: open(t)})
 		box := spawn(t, sys, "box", nil)
 		ended := make(chan error, 1)
-		box.Send(traced(t.Context(), "sender"), In(func(turn *actorsys.Turn, _ *Box) error {
+		sender, leave := context.WithCancelCause(traced(t.Context(), "sender"))
+		box.Send(sender, In(func(turn *actorsys.Turn, _ *Box) error {
 			<-turn.Context().Done()
 			ended <- context.Cause(turn.Context())
 			return nil
 		}))
+		leave(errors.New("the sender has left"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := sys.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {

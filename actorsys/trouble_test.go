@@ -51,6 +51,9 @@ func TestAnActorWhoseStreamIsDamagedIsQuarantinedAndTheOthersGoOn(t *testing.T) 
 		time.Sleep(time.Minute)
 		want(t, "balance", must(t, bad, Deposit{1}), 1)
 		want(t, "balance", must(t, bad, Balance), 1)
+		if bad.Info().Quarantined {
+			t.Error("it is said to be in quarantine still")
+		}
 		sys.Shutdown(t.Context())
 		var got []string
 		for _, l := range facts(t, b, "main") {
@@ -60,6 +63,19 @@ func TestAnActorWhoseStreamIsDamagedIsQuarantinedAndTheOthersGoOn(t *testing.T) 
 		}
 		want(t, "facts", got, `[actor-failed {"actor":"account/bad","re actor-activated {"actor":"account/bad"}]`)
 	})
+}
+
+func TestAnActorThatTheStoreKeepsFromMemoryIsNotInQuarantine(t *testing.T) {
+	var f faults
+	ref := startAccounts(t, f.open(t)).Ref("ada")
+	for _, why := range []error{backend.ErrUnavailable, backend.ErrClosed, backend.ErrUnknownOutcome} {
+		f.setRead(func(string) error { return fmt.Errorf("%w: test", why) })
+		if _, err := actorsys.Ask(t.Context(), ref, Deposit{1}); !errors.Is(err, actorsys.ErrNotPersisted) || errors.Is(err, actorsys.ErrQuarantined) {
+			t.Errorf("%v", err)
+		}
+	}
+	f.setRead(nil)
+	want(t, "balance at once", must(t, ref, Deposit{1}), 1)
 }
 
 func TestWhatIsToldToAnActorInQuarantineIsADeadLetter(t *testing.T) {
