@@ -99,3 +99,18 @@ func TestATimerThatWasReplacedAsItRangSendsNothing(t *testing.T) {
 		t.Errorf("the one in its place sent %d", sent)
 	}
 }
+
+// Which of two signals a lane hears first is chance.
+func TestALaneThatIsKilledStillHandsOverWhatItHolds(t *testing.T) {
+	killed := make(chan struct{})
+	close(killed)
+	for range 100 {
+		l := newLane[int](10, nil)
+		l.put(1, 1)
+		got := 0
+		l.run(killed, func(items []int) { got += len(items) })
+		if l.put(2, 1); got != 1 || l.dropped.Load() > 1 {
+			t.Fatalf("%d handed over, %d dropped", got, l.dropped.Load())
+		}
+	}
+}

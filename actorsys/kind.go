@@ -101,25 +101,17 @@ func (k *Kind[S]) actor(id string) (*actor[S], error) {
 	return a, nil
 }
 
-// deliver puts a letter into the mailbox of the actor with this id. inside says that
-// it comes from an actor, which may go on while the system is being shut down.
-func (k *Kind[S]) deliver(id string, l *letter[S], inside bool) error {
-	if !k.sys.work.enter(inside) {
-		return ErrStopped
-	}
+// deliver puts a letter into the mailbox of the actor with this id.
+func (k *Kind[S]) deliver(id string, l *letter[S]) error {
 	for {
 		a, err := k.actor(id)
 		if err == nil {
 			l.to = a
 			err = a.post(l)
 		}
-		if err == errGone { // passivated just now
-			continue
+		if err != errGone { // passivated just now
+			return err
 		}
-		if err != nil {
-			k.sys.work.leave()
-		}
-		return err
 	}
 }
 

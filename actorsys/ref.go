@@ -16,9 +16,10 @@ type Ref[S any] struct {
 	id string
 }
 
-// door is where letters are delivered: at a kind, or at a plain actor itself.
+// door is where letters are delivered: at a kind, or at a plain actor itself. A letter
+// is work of the system from before its delivery until its answer has left.
 type door[S any] interface {
-	deliver(id string, l *letter[S], inside bool) error
+	deliver(id string, l *letter[S]) error
 	addressOf(id string) string
 	system() *System
 	cell() (cell, error)
@@ -99,10 +100,17 @@ func (r Ref[S]) send(ctx context.Context, c Command[S], l *letter[S], from origi
 	}
 	sys := r.at.system()
 	l.cmd, l.ctx = c, sys.carry(ctx)
-	err := r.at.deliver(r.id, l, from != outside)
-	if err != nil && (from != outside || err == errActorStopped) {
+	if !sys.work.enter(from != outside) {
+		return ErrStopped
+	}
+	err := r.at.deliver(r.id, l)
+	if err == nil {
+		return nil
+	}
+	if from != outside || err == errActorStopped {
 		sys.bury(l.ctx, r.String(), c, err)
 	}
+	sys.work.leave()
 	return err
 }
 
@@ -114,16 +122,9 @@ func (r Ref[S]) cell() (cell, error) {
 }
 
 // A plain actor has a door of its own.
-func (a *actor[S]) deliver(_ string, l *letter[S], inside bool) error {
-	if !a.sys.work.enter(inside) {
-		return ErrStopped
-	}
+func (a *actor[S]) deliver(_ string, l *letter[S]) error {
 	l.to = a
-	err := a.post(l)
-	if err != nil {
-		a.sys.work.leave()
-	}
-	return err
+	return a.post(l)
 }
 
 func (a *actor[S]) addressOf(string) string { return a.address }
@@ -156,7 +157,11 @@ func Ask[S, R any](ctx context.Context, to Ref[S], req Request[S, R]) (R, error)
 		return none, notPersisted(to.String(), context.Cause(ctx))
 	}
 	sys := to.at.system()
-	if err := to.at.deliver(to.id, &q.letter, false); err != nil {
+	if !sys.work.enter(false) {
+		return none, notPersisted(to.String(), ErrStopped)
+	}
+	if err := to.at.deliver(to.id, &q.letter); err != nil {
+		sys.work.leave()
 		return none, notPersisted(to.String(), err)
 	}
 	select {

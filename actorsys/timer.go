@@ -54,10 +54,14 @@ func (a *actor[S]) setTimer(t *timer, d time.Duration) {
 	t.clock = time.AfterFunc(d, func() { a.ring(t) })
 }
 
-// ring sends a timer's message, if it still stands.
+// ring sends a timer's message, if it still stands and the system is not stopping.
 func (a *actor[S]) ring(t *timer) {
+	if !a.sys.work.enter(false) {
+		return
+	}
+	defer a.sys.work.leave()
 	a.mu.Lock()
-	stands := a.plain.timers[t.key] == t && !a.sys.stopping.Load()
+	stands := a.plain.timers[t.key] == t
 	if stands {
 		delete(a.plain.timers, t.key)
 	}

@@ -148,3 +148,22 @@ func TestAnActorTicksThroughATimer(t *testing.T) {
 		want(t, "seen", seen(t, box), "tick tick tick tick")
 	})
 }
+
+// An actor that ticks for ever would keep the system from ending.
+func TestNoTimerRingsDuringAShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sys := start(t, actorsys.Config{Backend: open(t)})
+		rang := false
+		box := spawn(t, sys, "box", nil)
+		within(box, func(turn *actorsys.Turn, b *Box) error {
+			turn.Timer("k", time.Second, b.Self.With(In(func(*actorsys.Turn, *Box) error { rang = true; return nil })))
+			return nil
+		})
+		busy := hold(spawn(t, sys, "busy", nil))
+		time.AfterFunc(time.Minute, busy)
+		if err := sys.Shutdown(t.Context()); err != nil || rang {
+			t.Errorf("%v; it rang: %v", err, rang)
+		}
+		want(t, "dead letters", letters(sys), []string{})
+	})
+}
