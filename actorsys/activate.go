@@ -12,7 +12,7 @@ import (
 func (a *actor[S]) activate() {
 	sys := a.sys
 	if err := a.quarantined(); err != nil {
-		a.notActivated(err)
+		a.turnAllAway(err)
 		return
 	}
 	permit := sys.permits.join()
@@ -54,7 +54,7 @@ func (a *actor[S]) activated(r *replayed[S]) {
 	if r.err != nil {
 		why, before := a.quarantine(r.err)
 		a.mu.Unlock()
-		a.notActivated(why)
+		a.turnAllAway(why)
 		if !before {
 			a.sys.actorFailed(a.address, why)
 		}
@@ -69,14 +69,6 @@ func (a *actor[S]) activated(r *replayed[S]) {
 	a.sys.alive.Add(1)
 	a.mu.Unlock()
 	a.sys.note(level, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
-}
-
-// notActivated turns away all who wait.
-func (a *actor[S]) notActivated(why error) {
-	a.mu.Lock()
-	letters := a.takeAll()
-	a.mu.Unlock()
-	a.turnAway(letters, why)
 }
 
 // firstContext is that of the letter that waits longest.

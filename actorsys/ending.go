@@ -102,6 +102,7 @@ func (a *actor[S]) leave() {
 // left closes the books: the actor waits to be started again, or is over.
 func (a *actor[S]) left() {
 	p := a.plain
+	refusal := notPersisted(a.address, errActorStopped)
 	a.mu.Lock()
 	a.discard(nil)
 	if p.again && p.end == stays && !a.sys.stopping.Load() {
@@ -111,10 +112,10 @@ func (a *actor[S]) left() {
 		return
 	}
 	p.end, p.phase = discards, over
-	reason, letters, watchers := p.reason, a.takeAll(), p.watchers
+	reason, told, watchers := p.reason, a.takeAll(refusal), p.watchers
 	p.watchers = nil
 	a.mu.Unlock()
-	a.turnAway(letters, errActorStopped)
+	a.bury(told, errActorStopped)
 	a.sys.names.remove(a.address)
 	a.sys.registered.Add(-1)
 	a.sys.actorStopped(a.address, reason)

@@ -131,19 +131,36 @@ func (a *actor[S]) take(l *letter[S]) {
 	}
 }
 
-// takeAll empties the mailbox. The lock is held. See turnAway.
-func (a *actor[S]) takeAll() (all []*letter[S]) {
-	for l := a.mail.first; l != nil; l = a.mail.first {
-		a.take(l)
-		all = append(all, l)
-	}
-	return all
+// turnAllAway empties the mailbox of letters that will have no turn.
+func (a *actor[S]) turnAllAway(cause error) {
+	refusal := notPersisted(a.address, cause)
+	a.mu.Lock()
+	told := a.takeAll(refusal)
+	a.mu.Unlock()
+	a.bury(told, cause)
 }
 
-// turnAway refuses letters.
-func (a *actor[S]) turnAway(all []*letter[S], cause error) {
-	for _, l := range all {
-		a.refuse(l, cause)
+// takeAll empties the mailbox, gives the askers their answer, before they can take a
+// letter for one that is having its turn, and returns what is left: see bury. The lock
+// is held.
+func (a *actor[S]) takeAll(refusal error) (told []*letter[S]) {
+	for l := a.mail.first; l != nil; l = a.mail.first {
+		a.take(l)
+		if l.ask == nil {
+			told = append(told, l)
+			continue
+		}
+		l.ask.answer(refusal)
+		a.sys.work.leave()
+	}
+	return told
+}
+
+// bury makes dead letters of what nobody waits for.
+func (a *actor[S]) bury(told []*letter[S], cause error) {
+	for _, l := range told {
+		a.sys.bury(l.ctx, a.address, l.cmd, cause)
+		a.sys.work.leave()
 	}
 }
 
@@ -167,17 +184,8 @@ func (a *actor[S]) first() *letter[S] {
 			return l
 		}
 		a.take(l)
-		a.refuse(l, context.Cause(l.ctx))
+		l.ask.answer(notPersisted(a.address, context.Cause(l.ctx)))
+		a.sys.work.leave()
 	}
 	return nil
-}
-
-// refuse answers a letter that never had a turn, or makes a dead letter of it.
-func (a *actor[S]) refuse(l *letter[S], cause error) {
-	if l.ask != nil {
-		l.ask.answer(notPersisted(a.address, cause))
-	} else {
-		a.sys.bury(l.ctx, a.address, l.cmd, cause)
-	}
-	a.sys.work.leave()
 }

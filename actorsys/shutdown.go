@@ -108,12 +108,7 @@ func (s *System) abandon() {
 }
 
 // abandon turns away what waits; askers have their own way to learn of it.
-func (a *actor[S]) abandon() {
-	a.mu.Lock()
-	letters := a.takeAll()
-	a.mu.Unlock()
-	a.turnAway(letters, ErrStopped)
-}
+func (a *actor[S]) abandon() { a.turnAllAway(ErrStopped) }
 
 func (k *Kind[S]) abandon() {
 	for a := range k.all() {
