@@ -81,10 +81,10 @@ func (p *plain[S]) due(active bool, letters int) step {
 	switch p.phase {
 	case up:
 		switch {
-		case p.end == discards || p.end == drains && letters == 0:
-			return wind
 		case p.failure != nil:
 			return judge
+		case p.end == discards || p.end == drains && letters == 0:
+			return wind
 		case p.again:
 			return wind
 		case !active:
@@ -165,15 +165,17 @@ func Spawn[S any](in Parent, name string, start func(t *Turn, self Ref[S]) (S, e
 
 // spawned lets the actor run; one that could not start ends at once.
 func (a *actor[S]) spawned(failed *error) {
-	if *failed != nil {
-		a.quit(discards, *failed)
-		a.run()
+	a.mu.Lock()
+	if *failed == nil {
+		a.running = false
+		a.wake()
+		a.mu.Unlock()
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.running = false
-	a.wake()
+	a.plain.failure = nil // it is Spawn's error
+	a.mu.Unlock()
+	a.quit(discards, *failed)
+	a.run()
 }
 
 // settleIn gives the actor its address and its places with its parent and in the

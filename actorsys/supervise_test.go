@@ -78,9 +78,7 @@ func TestPausesDoubleWithJitterAndTheBudgetRunsOut(t *testing.T) {
 			seen(t, box)
 		}
 		crash(t, box)
-		if err := box.Stop(t.Context()); err != nil {
-			t.Error(err)
-		}
+		synctest.Wait()
 		if err := within(box, look); !errors.Is(err, actorsys.ErrStopped) {
 			t.Errorf("one restart too many: %v", err)
 		}
@@ -316,5 +314,22 @@ func TestAShutdownDoesNotWaitForAnActorThatWaitsToBeRestarted(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		want(t, "dead letters", letters(sys), []string{`box actorsys_test.Put "x": stopped: the actor has`})
+	})
+}
+
+func TestAFailureIsRecordedThoughTheActorIsToStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t)
+		sys := start(t, actorsys.Config{Backend: b})
+		box := spawn(t, sys, "box", nil)
+		goOn := make(chan struct{})
+		box.Tell(In(func(*actorsys.Turn, *Box) error { <-goOn; panic("boom") }))
+		synctest.Wait()
+		time.AfterFunc(time.Second, func() { close(goOn) })
+		if err := box.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		sys.Shutdown(t.Context())
+		want(t, "facts", facts(t, b, "main")[1], `actor-failed {"actor":"box","reason":"actor panicked: boom"}`)
 	})
 }
