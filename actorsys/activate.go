@@ -10,7 +10,11 @@ import (
 // activate replays the actor's stream for the letters that wait. If it fails, they
 // get the reason, all at once: the next letter tries again.
 func (a *actor[S]) activate() {
-	sys := a.kind.sys
+	sys := a.sys
+	if err := a.quarantined(); err != nil {
+		a.turnAllAway(err)
+		return
+	}
 	permit := sys.permits.join()
 	defer sys.permits.leave(permit)
 	if !a.await(permit) {
@@ -30,15 +34,15 @@ func (a *actor[S]) await(permit *permit) bool {
 		if l == nil {
 			return false
 		}
-		var left <-chan struct{} // nil for a Tell: it stays
-		if l.ctx != nil {
+		var left <-chan struct{} // nil if nobody waits: it stays
+		if l.ask != nil {
 			left = l.ctx.Done()
 		}
 		select {
 		case <-permit.granted:
 			return true
 		case <-left:
-		case <-a.kind.sys.killed:
+		case <-a.sys.killed:
 			return false
 		}
 	}
@@ -46,22 +50,35 @@ func (a *actor[S]) await(permit *permit) bool {
 
 // activated puts a replayed state in place, or turns everybody away.
 func (a *actor[S]) activated(r *replayed[S]) {
-	sys := a.kind.sys
 	a.mu.Lock()
-	if r.err == nil {
-		a.state, a.version, a.epoch = r.state, r.version, r.epoch
-		a.active, a.doubt = true, false
-		sys.alive.Add(1)
+	if r.err != nil {
+		why, before := a.quarantine(r.err)
 		a.mu.Unlock()
-		sys.note(FactsAll, actorActivated, fact{Actor: a.stream, Version: r.version, Events: r.events})
+		a.turnAllAway(why)
+		if !before {
+			a.sys.actorFailed(a.address, why)
+		}
 		return
 	}
-	for l := a.mail.first; l != nil; l = a.mail.first {
-		a.mail.remove(l)
-		a.refuse(l, r.err)
+	a.state, a.version, a.epoch = r.state, r.version, r.epoch
+	a.active, a.doubt = true, false
+	level := FactsAll
+	if a.released() {
+		level = FactsFailures
 	}
+	a.sys.alive.Add(1)
 	a.mu.Unlock()
-	sys.actorFailed(a.stream, r.err)
+	a.sys.note(level, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
+}
+
+// firstContext is that of the letter that waits longest.
+func (a *actor[S]) firstContext() context.Context {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l := a.mail.first; l != nil {
+		return l.ctx
+	}
+	return nil
 }
 
 // replayed is what a replay came to.
@@ -76,6 +93,7 @@ type replayed[S any] struct {
 // replay reads the stream, and turns a panic of user code into an error.
 func (a *actor[S]) replay(r *replayed[S]) {
 	ended := false
+	done := ignore
 	defer func() {
 		if !ended {
 			r.err = caught(recover())
@@ -83,8 +101,11 @@ func (a *actor[S]) replay(r *replayed[S]) {
 		if r.err != nil {
 			r.err = fmt.Errorf("activating: %w", r.err)
 		}
+		done(r.err)
 	}()
-	r.err = a.load(a.kind.sys.ctx, a.kind.sys.cfg.Backend, r)
+	var ctx context.Context
+	ctx, done = a.sys.onRecover(a.firstContext(), a.address)
+	r.err = a.load(ctx, a.sys.cfg.Backend, r)
 	ended = true
 }
 
@@ -95,7 +116,7 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 	if why := b.Poisoned(); a.doubt && why != nil {
 		return fmt.Errorf("an earlier batch is in doubt: %w", why)
 	}
-	head, err := b.Head(ctx, a.stream)
+	head, err := b.Head(ctx, a.address)
 	if err != nil {
 		return err
 	}
@@ -107,7 +128,7 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 	if err := a.loadSnapshot(ctx, b, r); err != nil {
 		return err
 	}
-	q := backend.Query{Stream: a.stream, From: uint64(r.version) + 1}
+	q := backend.Query{Stream: a.address, From: uint64(r.version) + 1}
 	for rec, err := range b.Read(ctx, q) {
 		if err != nil {
 			return err
@@ -119,7 +140,7 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 		r.events++
 	}
 	if r.version < head.Version {
-		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, a.stream, r.version, head.Version)
+		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, a.address, r.version, head.Version)
 	}
 	return nil
 }

@@ -8,11 +8,13 @@ import (
 	"github.com/papyra-go/papyra/backend"
 )
 
-// Defaults of [Config] and [Options].
+// Defaults of [Config], [Options] and [Plain].
 const (
 	DefaultMaxRecoveries = 32
 	DefaultMailbox       = 1024
 	DefaultIdle          = 10 * time.Minute
+	DefaultMaxMessages   = 1 << 18
+	DefaultMaxPending    = 64 << 20
 )
 
 // Config is what [Start] takes. Only Backend is required.
@@ -36,8 +38,17 @@ type Config struct {
 	// MaxRecoveries is how many actors may replay at a time; others wait, first come,
 	// first served. Default: [DefaultMaxRecoveries].
 	MaxRecoveries int
+	// MaxMessages is how many messages that nobody waits for may be in all mailboxes
+	// together. Default: [DefaultMaxMessages].
+	MaxMessages int
+	// MaxPending is how many bytes all durable actors together may have decided that
+	// the store has not answered; beyond that, they read no further messages. Default:
+	// [DefaultMaxPending].
+	MaxPending int
 	// Facts says which of the system's own facts are recorded.
 	Facts FactLevel
+	// Hooks are called around what the system does. Default: none.
+	Hooks Hooks
 	// NoReopen leaves a poisoned backend alone. Otherwise the system calls
 	// [backend.Backend.Reopen] by itself, at once and then with growing pauses, so
 	// that a service heals.
@@ -63,6 +74,10 @@ func (c Config) check() error {
 		return fmt.Errorf("%w: Config.Backend is nil", backend.ErrInvalid)
 	case c.MaxRecoveries < 0:
 		return fmt.Errorf("%w: Config.MaxRecoveries is %d: want 0 (%d) or more", backend.ErrInvalid, c.MaxRecoveries, DefaultMaxRecoveries)
+	case c.MaxMessages < 0:
+		return fmt.Errorf("%w: Config.MaxMessages is %d: want 0 (%d) or more", backend.ErrInvalid, c.MaxMessages, DefaultMaxMessages)
+	case c.MaxPending < 0:
+		return fmt.Errorf("%w: Config.MaxPending is %d: want 0 (%d) or more", backend.ErrInvalid, c.MaxPending, DefaultMaxPending)
 	case c.Facts > FactsNone:
 		return fmt.Errorf("%w: Config.Facts is %d", backend.ErrInvalid, c.Facts)
 	}
@@ -81,6 +96,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxRecoveries == 0 {
 		c.MaxRecoveries = DefaultMaxRecoveries
+	}
+	if c.MaxMessages == 0 {
+		c.MaxMessages = DefaultMaxMessages
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = DefaultMaxPending
 	}
 	return c
 }

@@ -1,41 +1,72 @@
 package actorsys
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"runtime/debug"
 
 	"github.com/papyra-go/papyra/backend"
 )
 
+// turnBytes is about what a turn that waits at the gate takes, besides its records.
+const turnBytes = 256
+
 // decision is what came of a turn's user code.
 type decision[S any] struct {
 	state    S
+	events   int
 	err      error
 	panicked bool
 }
 
 // turn runs one command and hands what came of it to the gate.
 func (a *actor[S]) turn(l *letter[S]) {
-	sys := a.kind.sys
-	t := &Turn{stream: a.stream, id: a.id(), version: a.version, now: sys.now(), ctx: l.ctx, asker: l.asker()}
-	if t.ctx == nil {
-		t.ctx = sys.ctx
+	t := a.newTurn(l.ctx)
+	if t.asker = l.asker(); t.asker == nil {
+		t.told = l.cmd
 	}
 	d := decision[S]{state: a.state}
 	defer a.seal(t, l, &d) // also if user code ends the goroutine
 	a.guarded(t, l, &d)
 }
 
+// newTurn returns a turn of the actor; ctx nil means the system's.
+func (a *actor[S]) newTurn(ctx context.Context) *Turn {
+	if ctx == nil {
+		ctx = a.sys.ctx
+	}
+	t := &Turn{address: a.address, id: a.id(), version: a.version, now: a.sys.now(), ctx: ctx}
+	if a.plain != nil {
+		t.self = a
+	}
+	return t
+}
+
 // guarded decides, and turns a panic, or the end of the goroutine, into an error.
 func (a *actor[S]) guarded(t *Turn, l *letter[S], d *decision[S]) {
 	d.panicked = true
+	done := ignore
 	defer func() {
 		if d.panicked {
 			d.err = caught(recover())
 		}
+		done(cmp.Or(d.err, t.failure))
 	}()
+	t.ctx, done = a.sys.onReceive(t.ctx, a.address, l.cmd)
 	d.err = a.decide(t, l, d)
 	d.panicked = false
+}
+
+// guard calls user code and turns its panic into an error. If it ends the goroutine,
+// so does guard.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = caught(v)
+		}
+	}()
+	return f()
 }
 
 // caught is the error for what recover returned where user code did not return.
@@ -52,16 +83,22 @@ func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
 	if err != nil {
 		return err
 	}
-	if err := a.record(t, events); err != nil {
-		return notPersisted(a.stream, err)
+	if err = t.invalid; err == nil && a.plain == nil {
+		err = a.record(t, events)
 	}
+	if err != nil {
+		return notPersisted(a.address, err)
+	}
+	d.events = len(events)
 	for _, e := range events {
 		d.state = e.Evolve(d.state)
 	}
 	if t.err = t.failure; t.err == nil && l.ask != nil {
 		l.ask.keep(d.state)
 	}
-	a.picture(t, d.state)
+	if a.plain == nil {
+		a.picture(t, d.state)
+	}
 	return nil
 }
 
@@ -75,9 +112,9 @@ func (a *actor[S]) record(t *Turn, events []Event[S]) error {
 	if t.records, err = a.kind.book.encode(t, events, meta); err != nil {
 		return err
 	}
-	limits := a.kind.sys.limits
+	limits := a.sys.limits
 	for i := range t.records {
-		size := len(a.stream) + t.records[i].Size()
+		size := len(a.address) + t.records[i].Size()
 		if size > limits.RecordBytes {
 			return fmt.Errorf("%w: event %q has %d bytes: at most %d", backend.ErrTooLarge, t.records[i].Type, size, limits.RecordBytes)
 		}
@@ -92,28 +129,55 @@ func (a *actor[S]) record(t *Turn, events []Event[S]) error {
 // seal closes the turn: it stands in the actor's line from now on, and the next may
 // begin.
 func (a *actor[S]) seal(t *Turn, l *letter[S], d *decision[S]) {
+	if d.err == nil {
+		a.sys.onPersist(t)
+	}
 	a.mu.Lock()
 	switch {
 	case a.life != l.life: // the state was discarded meanwhile
-		t.void(notPersisted(a.stream, a.cause))
+		t.void(notPersisted(a.address, a.cause))
 	case d.err != nil:
 		t.void(d.err)
-		a.stale = a.stale || d.panicked
+		a.failed(d)
 	default:
-		a.state, a.version = d.state, a.version+backend.Version(len(t.records))
+		a.state, a.version = d.state, a.version+backend.Version(d.events)
 		if t.state != nil {
 			t.state.Epoch = a.epoch
 		}
+		a.obey(t)
+	}
+	if a.plain == nil {
+		t.size += turnBytes
+		a.sys.budget.take(t.size)
 	}
 	a.pending.push(t)
 	send := len(t.records) > 0 && !a.listed
 	a.listed = a.listed || send
 	a.mu.Unlock()
 	if send {
-		a.kind.sys.commit.add(a)
+		a.sys.commit.add(a)
 	}
 	a.release()
-	if d.panicked {
-		a.kind.sys.actorFailed(a.stream, d.err)
+	if d.panicked && a.plain == nil {
+		a.sys.actorFailed(a.address, d.err)
+	}
+}
+
+// failed notes what a turn without a result means for the actor: a durable one that
+// panicked replays, what becomes of a plain one its supervision says. The lock is held.
+func (a *actor[S]) failed(d *decision[S]) {
+	switch {
+	case !d.panicked:
+	case a.plain == nil:
+		a.panicked()
+	case a.plain.failure == nil:
+		a.plain.failure, a.plain.bidden = d.err, false
+	}
+}
+
+// obey stops the actor if its turn said so. The lock is held.
+func (a *actor[S]) obey(t *Turn) {
+	if t.stops && a.plain.end != discards {
+		a.plain.end, a.plain.reason = discards, t.reason
 	}
 }

@@ -1,4 +1,5 @@
-// Package actorsys runs durable actors over a papyra backend.
+// Package actorsys runs actors over a papyra backend: durable ones, and plain ones
+// beside them.
 //
 // An actor is a state that only its own commands change, one at a time. Commands
 // decide, events evolve, states are values: a [Command] looks at the state and returns
@@ -6,6 +7,10 @@
 // Actors are addressed by kind and id ([Register], [Kind.Ref]), come to memory with
 // their first message by replaying their stream, leave it when idle, and have no
 // goroutine while they have nothing to do.
+//
+// A plain actor ([Spawn]) takes the same commands through the same [Ref] and keeps its
+// state in memory only. It may have children, watch others and set timers, and what
+// becomes of it when it fails is its [Supervision]. docs/actors.md teaches both.
 //
 // # The output gate
 //
@@ -26,15 +31,22 @@
 // A second system over the same store takes an actor over with its first append to it:
 // the first gets [backend.ErrFenced] for its next one, and goes on from what the second
 // stored. Until then it answers reads from the state that it has.
+// An actor whose stream is damaged is in quarantine ([ErrQuarantined]); the others go on.
+//
+// # What a system says of itself
+//
+// Facts, dead letters and audits ([System.Facts], [System.DeadLetters],
+// [System.Audit]) are heard in memory and recorded beside the domain's events: in
+// order, bounded, counted where they find no room, and never waited for.
 //
 // # What it is not
 //
 // There is no remoting, no cluster and no routing. A message is sent at most once, and
 // lives in memory until its turn: who needs more keeps a command's identity in an
-// event. States must be values: one that shares a map or slice with the next is
-// changed under the reader of a reply.
+// event. A durable actor's states must be values: one that shares a map or slice with
+// the next is changed under the reader of a reply.
 //
 // Read next: surface.go for the three interfaces, actor.go and decide.go for a turn's
 // walk, gate.go and commit.go for what makes it durable, resolve.go for what happens
-// when that fails.
+// when that fails; plain.go and ending.go for what a plain actor has besides.
 package actorsys

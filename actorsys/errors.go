@@ -12,13 +12,22 @@ import (
 // Decide or [Turn.Fail], a [*PanicError], an error that wraps ErrNotPersisted, or
 // one that wraps [backend.ErrUnknownOutcome].
 var (
-	// ErrNotPersisted: certainly nothing of this command was stored. The error wraps
+	// ErrNotPersisted: certainly nothing of this command was stored; a plain actor did
+	// not run it. The error wraps
 	// the cause too: the backend's verdict, a failed activation, the end of the
 	// asker's context before its turn. The command may be sent again.
 	ErrNotPersisted = errors.New("not persisted")
-	// ErrStopped: the system is shutting down, or has.
-	ErrStopped = errors.New("actor system stopped")
-	// ErrMailboxFull: as many messages wait as the kind's [Options.Mailbox] allows.
+	// ErrStopped: the system is shutting down, or has; or the plain actor has stopped,
+	// or is about to.
+	ErrStopped = errors.New("stopped")
+	// ErrQuarantined: the durable actor can't be activated for what is stored in its
+	// stream: it is damaged, holds what the kind does not know, or makes the actor's
+	// code panic. The error wraps the reason. The actor answers it without reading
+	// again, for a second, then for longer, up to a minute: a stream that has been
+	// repaired is found to be.
+	ErrQuarantined = errors.New("quarantined")
+	// ErrMailboxFull: as many messages wait as the actor's mailbox may hold
+	// ([Options.Mailbox], [Plain.Mailbox]), or all together ([Config.MaxMessages]).
 	ErrMailboxFull = errors.New("mailbox full")
 )
 

@@ -148,7 +148,12 @@ func (b *book[S]) apply(r *backend.Record, s S) (S, error) {
 	}
 	s, err := et.evolve(b.codec, r.Payload, s)
 	if err != nil {
-		err = fmt.Errorf("stream %q version %d: decoding event %q schema %d: %w", r.Stream, r.Version, r.Type, r.Schema, err)
+		err = &undecodableError{fmt.Errorf("stream %q version %d: decoding event %q schema %d: %w", r.Stream, r.Version, r.Type, r.Schema, err)}
 	}
 	return s, err
 }
+
+// undecodableError says that a codec could not read a stored event.
+type undecodableError struct{ error }
+
+func (e *undecodableError) Unwrap() error { return e.error }

@@ -2,6 +2,7 @@ package actorsys
 
 import (
 	"crypto/rand"
+	"errors"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -120,7 +121,7 @@ func (a *actor[S]) release() {
 	for out := a.pending.pop(); out != nil; out = a.pending.pop() {
 		a.mu.Unlock()
 		for t := out; t != nil; t = t.next {
-			a.kind.sys.emit(t)
+			a.sys.emit(t)
 		}
 		a.mu.Lock()
 	}
@@ -128,24 +129,36 @@ func (a *actor[S]) release() {
 	a.wake()
 }
 
-// emit sends a turn's outputs: messages first, so that whoever sees the answer finds
-// them in their mailboxes.
+// emit lets a turn out: messages first, so that whoever sees the answer finds them in
+// their mailboxes.
 func (s *System) emit(t *Turn) {
+	s.outputs(t)
+	if t.persisted != nil {
+		t.persisted(t.err)
+	}
+	switch {
+	case t.asker != nil:
+		t.asker.answer(t.err)
+	case errors.Is(t.err, ErrNotPersisted) || errors.Is(t.err, backend.ErrUnknownOutcome):
+		s.bury(t.ctx, t.address, t.told, t.err)
+	}
+	s.budget.give(t.size)
+	s.work.leave()
+}
+
+// outputs sends what a turn noted.
+func (s *System) outputs(t *Turn) {
 	for _, d := range t.tells {
-		if d.send == nil || d.send() != nil {
+		if d.send == nil || d.send(t.ctx, inside) != nil {
 			s.tellsDropped.Add(1)
 		}
 	}
 	for _, f := range t.afters {
-		s.after(t.stream, f)
+		s.after(t.address, f)
 	}
 	if t.state != nil {
 		s.snapshots.put(*t.state, t.state.Size())
 	}
-	if t.asker != nil {
-		t.asker.answer(t.err)
-	}
-	s.work.leave()
 }
 
 // send gives the committer what the actor has decided since the last batch; no
@@ -153,8 +166,8 @@ func (s *System) emit(t *Turn) {
 func (a *actor[S]) send() backend.Batch {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	b := a.pending.take(a.kind.sys.limits.BatchBytes)
-	b.Stream, b.Epoch = a.stream, a.epoch
+	b := a.pending.take(a.sys.limits.BatchBytes)
+	b.Stream, b.Epoch = a.address, a.epoch
 	rand.Read(b.ID[:])
 	return b
 }
@@ -173,7 +186,7 @@ func (a *actor[S]) settle(o outcome) (more bool) {
 	a.mu.Unlock()
 	a.release()
 	if o.err != nil {
-		a.kind.sys.actorFailed(a.stream, o.err)
+		a.sys.actorFailed(a.address, o.err)
 	}
 	return more
 }
@@ -183,10 +196,10 @@ func (a *actor[S]) settle(o outcome) (more bool) {
 func (a *actor[S]) lose(o outcome) {
 	a.pending.lost(func(t *Turn, sent bool) error {
 		if o.doubt && sent && len(t.records) > 0 {
-			a.kind.sys.tellsDropped.Add(uint64(len(t.tells)))
-			return unknownOutcome(a.stream, o.err)
+			a.sys.tellsDropped.Add(uint64(len(t.tells)))
+			return unknownOutcome(a.address, o.err)
 		}
-		return notPersisted(a.stream, o.toOthers())
+		return notPersisted(a.address, o.toOthers())
 	})
 	a.doubt = a.doubt || o.doubt
 	a.discard(o.toOthers())

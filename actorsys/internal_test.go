@@ -1,9 +1,11 @@
 package actorsys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/memory"
@@ -61,5 +63,54 @@ func TestOnlyTheNewestWaitingSnapshotOfAnActorIsKept(t *testing.T) {
 	})
 	if got != "a1000 b1001 c2 " || l.dropped.Load() != 2 {
 		t.Errorf("%s; %d dropped", got, l.dropped.Load())
+	}
+}
+
+// The moment between a timer's ringing and its message can't be met from outside.
+func TestATimerThatWasReplacedAsItRangSendsNothing(t *testing.T) {
+	b, err := memory.Open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sys, err := Start(t.Context(), Config{Backend: b, Facts: FactsNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Shutdown(t.Context())
+	ref, err := Spawn(sys, "actor", func(*Turn, Ref[int]) (int, error) { return 0, nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, sent := ref.at.(*actor[int]), 0
+	set := func() *timer {
+		x := &timer{key: "k", msg: Delivery{func(context.Context, origin) error { sent++; return nil }}}
+		a.setTimer(x, time.Hour)
+		return x
+	}
+	old, current := set(), set()
+	a.ring(old)
+	if sent != 0 {
+		t.Error("it sent its message")
+	}
+	a.ring(current)
+	a.ring(current)
+	if sent != 1 {
+		t.Errorf("the one in its place sent %d", sent)
+	}
+}
+
+// Which of two signals a lane hears first is chance.
+func TestALaneThatIsKilledStillHandsOverWhatItHolds(t *testing.T) {
+	killed := make(chan struct{})
+	close(killed)
+	for range 100 {
+		l := newLane[int](10, nil)
+		l.put(1, 1)
+		got := 0
+		l.run(killed, func(items []int) { got += len(items) })
+		if l.put(2, 1); got != 1 || l.dropped.Load() > 1 {
+			t.Fatalf("%d handed over, %d dropped", got, l.dropped.Load())
+		}
 	}
 }

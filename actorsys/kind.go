@@ -61,7 +61,7 @@ func Register[S any](sys *System, name string, events Events[S], opts *Options[S
 	for i := range k.shards {
 		k.shards[i].actors = map[string]*actor[S]{}
 	}
-	if err := sys.add(name, k.sweepEvery(), k.sweep); err != nil {
+	if err := sys.add(name, k, k.sweepEvery(), k.sweep); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -69,7 +69,12 @@ func Register[S any](sys *System, name string, events Events[S], opts *Options[S
 
 // Ref returns the handle of the actor with this id. It costs nothing and does no
 // I/O: the actor is activated by its first message.
-func (k *Kind[S]) Ref(id string) Ref[S] { return Ref[S]{k, id} }
+func (k *Kind[S]) Ref(id string) Ref[S] {
+	if k == nil {
+		return Ref[S]{}
+	}
+	return Ref[S]{k, id}
+}
 
 func (k *Kind[S]) shard(id string) *shard[S] {
 	return &k.shards[maphash.String(k.seed, id)%uint64(len(k.shards))]
@@ -90,31 +95,28 @@ func (k *Kind[S]) actor(id string) (*actor[S], error) {
 	if id == "" {
 		return nil, fmt.Errorf("%w: an actor of kind %q needs an id", backend.ErrInvalid, k.name)
 	}
-	a := &actor[S]{kind: k, stream: stream}
+	a := &actor[S]{sys: k.sys, kind: k, address: stream}
 	sh.actors[a.id()] = a
 	k.sys.registered.Add(1)
 	return a, nil
 }
 
-// post puts a letter into the mailbox of the actor with this id. ErrMailboxFull only
-// if nobody waits for the answer: an asker waits for room, in line. inside says that
-// it comes from an actor, which may go on while the system is being shut down.
-func (k *Kind[S]) post(id string, l *letter[S], inside bool) error {
-	if !k.sys.work.enter(inside) {
-		return ErrStopped
-	}
+// deliver puts a letter into the mailbox of the actor with this id.
+func (k *Kind[S]) deliver(id string, l *letter[S]) error {
 	for {
 		a, err := k.actor(id)
 		if err == nil {
 			l.to = a
 			err = a.post(l)
 		}
-		if err == errGone { // passivated just now
-			continue
+		if err != errGone { // passivated just now
+			return err
 		}
-		if err != nil {
-			k.sys.work.leave()
-		}
-		return err
 	}
+}
+
+func (k *Kind[S]) system() *System            { return k.sys }
+func (k *Kind[S]) addressOf(id string) string { return k.name + "/" + id }
+func (k *Kind[S]) cell() (cell, error) {
+	return nil, fmt.Errorf("%w: an actor of kind %q is durable: it does not stop, it leaves memory when it is idle", backend.ErrInvalid, k.name)
 }

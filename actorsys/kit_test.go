@@ -3,6 +3,7 @@ package actorsys_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"sync"
@@ -87,12 +88,14 @@ type faults struct {
 	store  *memory.Store
 	limits backend.Limits
 
-	mu      sync.Mutex
-	hook    hook
-	refuse  int // so many openings after the first
-	opens   int
-	appends int // of groups, without the system's own facts
-	batches int
+	mu       sync.Mutex
+	hook     hook
+	onRead   func(stream string) error
+	refuse   int // so many openings after the first
+	opens    int
+	appends  int // of groups, without the system's own facts
+	batches  int
+	readings int
 }
 
 // hook stands in for the driver's Append; write is the real one.
@@ -163,6 +166,38 @@ func (d faulty) Append(ctx context.Context, group []backend.Batch) ([]backend.Re
 		return write()
 	}
 	return h(write)
+}
+
+func (d faulty) reads(stream string) error {
+	d.mu.Lock()
+	d.readings++
+	f := d.onRead
+	d.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f(stream)
+}
+
+func (d faulty) Head(ctx context.Context, stream string) (backend.Head, error) {
+	if err := d.reads(stream); err != nil {
+		return backend.Head{}, err
+	}
+	return d.Driver.Head(ctx, stream)
+}
+
+func (d faulty) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Record, error] {
+	if err := d.reads(q.Stream); err != nil {
+		return func(yield func(backend.Record, error) bool) { yield(backend.Record{}, err) }
+	}
+	return d.Driver.Read(ctx, q)
+}
+
+// setRead stands in before each look at a stream.
+func (f *faults) setRead(onRead func(stream string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onRead = onRead
 }
 
 // blocked returns a hook that holds appends back until open is called.

@@ -80,17 +80,18 @@ func (l *lane[T]) rouse() {
 }
 
 // run hands what comes to do, all that waits at a time, until the lane is closed or
-// killed.
+// killed; do gets what is left then, so that it is counted.
 func (l *lane[T]) run(killed <-chan struct{}, do func([]T)) {
 	for closed := false; !closed; {
 		select {
 		case <-l.wake:
 		case <-killed:
-			return
+			closed = true
 		}
 		l.mu.Lock()
 		items := l.items
-		l.items, l.bytes, closed = nil, 0, l.closed
+		l.items, l.bytes, l.closed = nil, 0, l.closed || closed
+		closed = l.closed
 		clear(l.at)
 		l.mu.Unlock()
 		if len(items) > 0 {

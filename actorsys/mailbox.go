@@ -3,14 +3,18 @@ package actorsys
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 )
 
 // letter is one message: a command and, if it was asked, who waits for the answer.
 type letter[S any] struct {
-	cmd Command[S]
-	ctx context.Context // the asker's; nil for a Tell
-	ask keeper[S]       // nil for a Tell
-	to  *actor[S]
+	cmd  Command[S]
+	ctx  context.Context // the asker's; else one that carries the sender's values, or nil
+	ask  keeper[S]       // nil: nobody waits for an answer
+	to   *actor[S]
+	must bool          // the system's own: a mailbox has room for it
+	room chan struct{} // closed when there is room; nil: the sender does not wait for that
 
 	// In the mailbox; guarded by to.mu.
 	next, prev *letter[S]
@@ -24,12 +28,6 @@ type keeper[S any] interface {
 	keep(s S)
 }
 
-func (l *letter[S]) answer(err error) {
-	if l.ask != nil {
-		l.ask.answer(err)
-	}
-}
-
 // asker returns who waits, as the gate wants it.
 func (l *letter[S]) asker() asker {
 	if l.ask == nil {
@@ -39,11 +37,12 @@ func (l *letter[S]) asker() asker {
 }
 
 // mailbox is a queue from which letters can be taken anywhere. Letters that were
-// asked may exceed the bound: each of them holds its asker's goroutine, so that to
-// wait for room and to wait in line are the same.
+// asked or sent may exceed the bound: each of them holds its sender's goroutine, so
+// that to wait for room and to wait in line are the same.
 type mailbox[S any] struct {
 	first, last *letter[S]
 	n           int
+	over        []*letter[S] // sent, and in line beyond the bound: their senders wait
 }
 
 func (m *mailbox[S]) push(l *letter[S]) {
@@ -73,23 +72,96 @@ func (m *mailbox[S]) remove(l *letter[S]) {
 	m.n--
 }
 
+// admit tells the senders for whose letters there is room, l's too, which is taken out.
+func (m *mailbox[S]) admit(l *letter[S], bound int) {
+	if i := slices.Index(m.over, l); i >= 0 {
+		m.over = slices.Delete(m.over, i, i+1)
+		close(l.room)
+	}
+	for len(m.over) > 0 && m.n-len(m.over) < bound {
+		close(m.over[0].room)
+		m.over = slices.Delete(m.over, 0, 1)
+	}
+	if len(m.over) == 0 {
+		m.over = nil
+	}
+}
+
 // errGone: the actor has left memory; look it up again.
 var errGone = errors.New("gone")
+
+// errActorStopped: the plain actor has stopped, or is about to, and the system has not.
+var errActorStopped = fmt.Errorf("%w: the actor has", ErrStopped)
 
 // post queues a letter and sees to it that somebody reads it.
 func (a *actor[S]) post(l *letter[S]) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	told := l.ask == nil && !l.must
+	full := told && (a.mail.n-len(a.mail.over) >= a.bound() || a.sys.told.Load() >= int64(a.sys.cfg.MaxMessages))
 	switch {
 	case a.gone:
 		return errGone
-	case l.ask == nil && a.mail.n >= a.kind.opts.Mailbox:
+	case a.plain != nil && a.plain.closed():
+		return errActorStopped
+	case full && l.room == nil:
 		return ErrMailboxFull
+	case full:
+		a.mail.over = append(a.mail.over, l)
+	case l.room != nil:
+		close(l.room)
 	}
 	a.mail.push(l)
+	if l.ask == nil {
+		a.sys.told.Add(1)
+	}
 	a.used = true
 	a.wake()
 	return nil
+}
+
+// take takes a letter out of the mailbox. The lock is held.
+func (a *actor[S]) take(l *letter[S]) {
+	a.mail.remove(l)
+	if l.ask == nil {
+		a.sys.told.Add(-1)
+	}
+	if len(a.mail.over) > 0 {
+		a.mail.admit(l, a.bound())
+	}
+}
+
+// turnAllAway empties the mailbox of letters that will have no turn.
+func (a *actor[S]) turnAllAway(cause error) {
+	refusal := notPersisted(a.address, cause)
+	a.mu.Lock()
+	told := a.takeAll(refusal)
+	a.mu.Unlock()
+	a.bury(told, cause)
+}
+
+// takeAll empties the mailbox, gives the askers their answer, before they can take a
+// letter for one that is having its turn, and returns what is left: see bury. The lock
+// is held.
+func (a *actor[S]) takeAll(refusal error) (told []*letter[S]) {
+	for l := a.mail.first; l != nil; l = a.mail.first {
+		a.take(l)
+		if l.ask == nil {
+			told = append(told, l)
+			continue
+		}
+		l.ask.answer(refusal)
+		a.sys.work.leave()
+	}
+	return told
+}
+
+// bury makes dead letters of what nobody waits for.
+func (a *actor[S]) bury(told []*letter[S], cause error) {
+	for _, l := range told {
+		a.sys.bury(l.ctx, a.address, l.cmd, cause)
+		a.sys.work.leave()
+	}
 }
 
 // withdraw takes a letter back if its turn has not come.
@@ -99,8 +171,8 @@ func (a *actor[S]) withdraw(l *letter[S]) bool {
 	if !l.waiting {
 		return false
 	}
-	a.mail.remove(l)
-	a.kind.sys.work.leave()
+	a.take(l)
+	a.sys.work.leave()
 	return true
 }
 
@@ -108,17 +180,12 @@ func (a *actor[S]) withdraw(l *letter[S]) bool {
 // away. The lock is held.
 func (a *actor[S]) first() *letter[S] {
 	for l := a.mail.first; l != nil; l = a.mail.first {
-		if l.ctx == nil || l.ctx.Err() == nil {
+		if l.ask == nil || l.ctx.Err() == nil {
 			return l
 		}
-		a.mail.remove(l)
-		a.refuse(l, context.Cause(l.ctx))
+		a.take(l)
+		l.ask.answer(notPersisted(a.address, context.Cause(l.ctx)))
+		a.sys.work.leave()
 	}
 	return nil
-}
-
-// refuse answers a letter that never had a turn.
-func (a *actor[S]) refuse(l *letter[S], cause error) {
-	l.answer(notPersisted(a.stream, cause))
-	a.kind.sys.work.leave()
 }

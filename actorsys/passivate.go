@@ -19,7 +19,7 @@ func (k *Kind[S]) sweep() {
 	for i := range k.shards {
 		for _, a := range k.shards[i].sweep() {
 			k.sys.registered.Add(-1)
-			k.sys.note(FactsAll, actorPassivated, fact{Actor: a.stream, Version: a.version})
+			k.sys.note(FactsAll, Fact{Type: actorPassivated, Actor: a.address, Version: a.version})
 		}
 	}
 }
@@ -57,5 +57,5 @@ func (a *actor[S]) passivate() bool {
 // doubt and the backend poisoned. The lock is held.
 func (a *actor[S]) busy() bool {
 	return a.running || a.releasing || a.listed || a.mail.n > 0 || a.pending.turns > 0 ||
-		a.doubt && a.kind.sys.cfg.Backend.Poisoned() != nil
+		a.doubt && a.sys.cfg.Backend.Poisoned() != nil
 }

@@ -144,6 +144,38 @@ func TestAShutdownReturnsWithItsContextEvenIfTheStoreHangs(t *testing.T) {
 	})
 }
 
+func TestAShutdownThatIsGivenUpMakesDeadLettersOfWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f faults
+		sys := start(t, actorsys.Config{Backend: f.open(t)})
+		box := spawn(t, sys, "box", nil)
+		letGo := hold(box)
+		defer letGo()
+		box.Tell(Put("plain"))
+		synctest.Wait() // the start is recorded
+		h, unblock := blocked()
+		f.set(h)
+		defer unblock()
+		ada := register(t, sys, nil).Ref("ada")
+		ada.Tell(Deposit{1})
+		synctest.Wait() // its turn waits at the gate, for ever
+		hung := make(chan struct{})
+		defer close(hung)
+		ada.Tell(Do(func(*actorsys.Turn, Account) ([]actorsys.Event[Account], error) { <-hung; return nil, nil }))
+		synctest.Wait()
+		ada.Tell(Deposit{2})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := sys.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		want(t, "dead letters", letters(sys), []string{`account/ada actorsys_test.Deposit {"Cents":2}: stopped`, `box actorsys_test.Put "plain": stopped`})
+		if facts, _, _ := sys.Dropped(); facts != 3 { // two dead letters and the end of the system
+			t.Errorf("%d facts counted as lost", facts)
+		}
+	})
+}
+
 // A bubble ends only when every goroutine in it has; one that is blocked for ever
 // fails the test. So every test in a bubble is one of leaks: this one says so.
 func TestNothingIsLeftRunning(t *testing.T) {

@@ -24,19 +24,19 @@ func (a *actor[S]) picture(t *Turn, s S) {
 		return
 	}
 	if a.kind.unfit != nil {
-		a.kind.sys.snapshots.dropped.Add(1)
+		a.sys.snapshots.dropped.Add(1)
 		a.kind.warned.Do(func() {
-			a.kind.sys.cfg.Logger.Error("snapshots are not saved: the state would not come back whole", "kind", a.kind.name, "error", a.kind.unfit)
+			a.sys.cfg.Logger.Error("snapshots are not saved: the state would not come back whole", "kind", a.kind.name, "error", a.kind.unfit)
 		})
 		return
 	}
 	payload, err := a.marshal(s)
 	if err != nil {
-		a.kind.sys.snapshots.dropped.Add(1)
-		a.kind.sys.cfg.Logger.Error("a snapshot could not be encoded", "stream", a.stream, "error", err)
+		a.sys.snapshots.dropped.Add(1)
+		a.sys.cfg.Logger.Error("a snapshot could not be encoded", "stream", a.address, "error", err)
 		return
 	}
-	t.state = &backend.Record{Stream: a.stream, Version: version, Type: snapshotType, Schema: a.kind.opts.SnapshotSchema, Time: t.now, Payload: payload}
+	t.state = &backend.Record{Stream: a.address, Version: version, Type: snapshotType, Schema: a.kind.opts.SnapshotSchema, Time: t.now, Payload: payload}
 	t.size += t.state.Size()
 }
 
@@ -57,7 +57,7 @@ func (a *actor[S]) loadSnapshot(ctx context.Context, b *backend.Backend, r *repl
 		return nil
 	}
 	level := slog.LevelWarn
-	rec, err := b.Snapshot(ctx, a.stream, 0)
+	rec, err := b.Snapshot(ctx, a.address, 0)
 	switch {
 	case errors.Is(err, backend.ErrNotFound):
 		return nil
@@ -73,7 +73,7 @@ func (a *actor[S]) loadSnapshot(ctx context.Context, b *backend.Backend, r *repl
 			return nil
 		}
 	}
-	a.kind.sys.cfg.Logger.Log(ctx, level, "a snapshot was passed over", "stream", a.stream, "version", rec.Version, "error", err)
+	a.sys.cfg.Logger.Log(ctx, level, "a snapshot was passed over", "stream", a.address, "version", rec.Version, "error", err)
 	return nil
 }
 

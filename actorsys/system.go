@@ -10,17 +10,17 @@ import (
 	"github.com/papyra-go/papyra/backend"
 )
 
-// System runs durable actors over one backend. It is safe for concurrent use.
+// System runs actors over one backend. It is safe for concurrent use.
 type System struct {
-	cfg        Config
-	limits     backend.Limits
-	startup    *backend.StartupReport
-	factStream string
+	cfg     Config
+	limits  backend.Limits
+	startup *backend.StartupReport
 
 	ctx        context.Context // ends when the system is gone
 	kill       context.CancelFunc
 	killed     <-chan struct{} // of ctx
 	work       work
+	graveyard  sync.WaitGroup // the lane of dead letters
 	lanes      sync.WaitGroup // of facts and snapshots
 	goroutines sync.WaitGroup // the others, but for After's
 	stopping   atomic.Bool    // Shutdown was called
@@ -31,6 +31,10 @@ type System struct {
 	heal      healer
 	runners   runners
 	permits   permits
+	budget    budget
+	graves    *lane[body]
+	dead      dead
+	news      news
 	facts     *lane[backend.Record]
 	snapshots *lane[backend.Record]
 
@@ -38,8 +42,11 @@ type System struct {
 	registered   atomic.Int64  // actors in the kinds' registries
 	tellsDropped atomic.Uint64 // gated messages that were lost
 
-	mu    sync.Mutex
-	kinds map[string]bool
+	told  atomic.Int64 // messages that nobody waits for, in mailboxes
+	names registry
+	top   branch // plain actors without a parent
+
+	mu sync.Mutex // guards the beginning of goroutines against kill
 }
 
 // Start checks the store as cfg.Startup says and starts a system over it, which no
@@ -55,16 +62,17 @@ func Start(ctx context.Context, cfg Config) (*System, error) {
 		return nil, fmt.Errorf("starting actor system %q: %w", cfg.Name, err)
 	}
 	s := &System{
-		cfg:        cfg,
-		limits:     cfg.Backend.Limits(),
-		startup:    report,
-		factStream: backend.SystemStream(cfg.Name, backend.Lifecycle),
-		stopped:    make(chan struct{}),
-		work:       work{idle: make(chan struct{}, 1)},
-		permits:    permits{free: cfg.MaxRecoveries},
-		facts:      newLane[backend.Record](factsBytes, nil),
-		snapshots:  newLane(snapshotsBytes, func(r backend.Record) string { return r.Stream }),
-		kinds:      map[string]bool{},
+		cfg:       cfg,
+		limits:    cfg.Backend.Limits(),
+		startup:   report,
+		stopped:   make(chan struct{}),
+		work:      work{idle: make(chan struct{}, 1)},
+		permits:   permits{free: cfg.MaxRecoveries},
+		facts:     newLane[backend.Record](factsBytes, nil),
+		snapshots: newLane(snapshotsBytes, func(r backend.Record) string { return r.Stream }),
+		graves:    newLane[body](deadLettersWaiting, nil),
+		budget:    budget{most: int64(cfg.MaxPending)},
+		names:     registry{named: map[string]resident{}},
 	}
 	s.ctx, s.kill = context.WithCancel(context.Background())
 	s.killed = s.ctx.Done()
@@ -72,9 +80,10 @@ func Start(ctx context.Context, cfg Config) (*System, error) {
 	s.heal.sys = s
 	s.runners = runners{sys: s, next: make(chan runner)}
 	s.goroutines.Go(s.commit.run)
+	s.graveyard.Go(func() { s.graves.run(s.killed, s.buryAll) })
 	s.lanes.Go(func() { s.facts.run(s.killed, s.storeFacts) })
 	s.lanes.Go(func() { s.snapshots.run(s.killed, s.saveSnapshots) })
-	s.note(FactsFailures, systemStarted, fact{})
+	s.note(FactsFailures, Fact{Type: systemStarted})
 	return s, nil
 }
 
@@ -100,26 +109,25 @@ func (s *System) gauge(n *atomic.Int64) int {
 	return int(n.Load())
 }
 
-// Dropped returns how many things of the best-effort sort were lost: facts and
-// snapshots that found no room or could not be stored (not those that a newer one of
-// the same actor took the place of), and messages of [Turn.Tell]
-// that did not arrive in a mailbox.
+// Dropped returns how many things of the best-effort sort were lost: facts (dead
+// letters and audits with them) and snapshots that found no room or could not be
+// stored (not those that a newer one of the same actor took the place of), and
+// messages of [Turn.Tell] that did not arrive in a mailbox.
 func (s *System) Dropped() (facts, snapshots, tells uint64) {
-	return s.facts.dropped.Load(), s.snapshots.dropped.Load(), s.tellsDropped.Load()
+	return s.facts.dropped.Load() + s.graves.dropped.Load(), s.snapshots.dropped.Load(), s.tellsDropped.Load()
 }
 
 // add makes a kind known and has its sweep called every so often, until the system is
 // gone.
-func (s *System) add(kind string, every time.Duration, sweep func()) error {
+func (s *System) add(name string, kind resident, every time.Duration, sweep func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.isKilled():
+	if s.isKilled() {
 		return ErrStopped
-	case s.kinds[kind]:
-		return fmt.Errorf("%w: kind %q is registered already", backend.ErrInvalid, kind)
 	}
-	s.kinds[kind] = true
+	if err := s.names.add(name, kind); err != nil {
+		return err
+	}
 	if every > 0 {
 		s.goroutines.Go(func() {
 			for s.sleep(every) {
