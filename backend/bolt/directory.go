@@ -81,7 +81,9 @@ func lookFile(path string) backend.Look {
 func (directory) Unopened(context.Context, string, bool) ([]backend.Anomaly, error) { return nil, nil }
 
 // Saved takes from a file's name what it says.
-func (directory) Saved(name string) backend.Saved { return kv.ParseSaved(name, fileName) }
+func (directory) Saved(name string) backend.Saved {
+	return kv.ParseSaved(name, func(name string) bool { return name == fileName })
+}
 
 // Holds compares the positions.
 func (directory) Holds(s *backend.Saved, hole *backend.Anomaly) bool { return kv.HoldsHole(s, hole) }

@@ -50,7 +50,8 @@ func (d disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.Op
 // held is a store's directory, locked, and the file that names who writes.
 type held struct{ dir, name *os.File }
 
-// lock locks the directory itself, so that it can be read on a medium that can't be written.
+// lock locks the directory itself, so that it can be read on a medium that can't be written. Who
+// writes also locks the file LOCK, as with every store in a directory.
 func (d disk) lock(dir string, shared bool) (_ io.Closer, err error) {
 	h := &held{}
 	defer func() {
@@ -69,6 +70,9 @@ func (d disk) lock(dir string, shared bool) (_ io.Closer, err error) {
 		return h, err
 	}
 	if h.name, err = openFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE); err != nil {
+		return nil, err
+	}
+	if _, err := flock(h.name, true); err != nil { // nobody waits for it: tools look there for who writes
 		return nil, err
 	}
 	host, _ := os.Hostname()

@@ -21,5 +21,6 @@
 //
 // Where to read next: pebble.go and open.go; medium.go, for what pebble's files are to it;
 // engine.go and write.go for what runs over a healthy store; seal.go, chunks.go and
-// table.go for how files are looked at; salvage.go, salvaged.go, mend.go and rebuild.go for a damaged one.
+// table.go for how files are looked at; salvage.go, salvaged.go, mend.go and rebuild.go for a damaged
+// one; directory.go and found.go for what tools tell of a store from outside.
 package pebble

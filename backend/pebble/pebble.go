@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"path/filepath"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv"
@@ -77,7 +74,7 @@ func (o Options) filled() (Options, error) {
 }
 
 func init() {
-	backend.Register("pebble", backend.Scheme{Open: openURL})
+	backend.Register("pebble", backend.Scheme{Open: openURL, Directory: directory{}})
 }
 
 // Open opens the store in the directory dir, and creates it if there is none: the directory
@@ -98,7 +95,7 @@ func Open(ctx context.Context, dir string, opts *Options) (*backend.Backend, err
 	if dir == "" {
 		return nil, invalid(o, "the directory's name is empty")
 	}
-	return open(ctx, place{fs: disk{vfs.Default}, dir: dir, saves: dir}, o)
+	return open(ctx, placeOf(dir), o)
 }
 
 // open opens the store in a place.
@@ -148,31 +145,9 @@ func invalid(o Options, format string, args ...any) error {
 // openURL opens pebble:///absolute/path, pebble:relative/path or pebble://./relative/path.
 func openURL(ctx context.Context, u *url.URL, opts backend.Options) (*backend.Backend, error) {
 	o := Options{Options: opts}
-	dir, err := urlPath(u)
+	dir, err := backend.DirectoryOf(u)
 	if err != nil {
 		return nil, &backend.OpError{Op: backend.OpOpen, Backend: opts.Name, Err: err}
 	}
 	return Open(ctx, dir, &o)
-}
-
-// urlPath is the directory that a pebble URL names.
-func urlPath(u *url.URL) (string, error) {
-	path := u.Path
-	if u.Opaque != "" {
-		var err error
-		if path, err = url.PathUnescape(u.Opaque); err != nil {
-			return "", fmt.Errorf("%w: the path of a pebble URL can't be parsed: %q", backend.ErrInvalid, u.Opaque)
-		}
-	}
-	switch {
-	case u.Host == "." || u.Host == "..":
-		path = u.Host + path
-	case u.Host != "" && u.Host != "localhost":
-		return "", fmt.Errorf("%w: pebble://%s%s names a host, %q: for the directory /%s%s write pebble:///%s%s, for one in the working directory pebble:%s%s",
-			backend.ErrInvalid, u.Host, path, u.Host, u.Host, path, u.Host, path, u.Host, path)
-	}
-	if path == "" {
-		return "", fmt.Errorf("%w: a pebble URL names a directory: pebble:///absolute/path or pebble:relative/path", backend.ErrInvalid)
-	}
-	return filepath.FromSlash(path), nil
 }

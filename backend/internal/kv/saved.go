@@ -15,9 +15,9 @@ const (
 	savedValue  = "position-"
 )
 
-// ParseSaved takes from the name of a file in quarantine what it says. file is what the
-// engine calls its own, which it saves whole.
-func ParseSaved(name, file string) backend.Saved {
+// ParseSaved takes from the name of a file in quarantine what it says. own reports whether
+// the engine has a file of a name, which it saves whole.
+func ParseSaved(name string, own func(name string) bool) backend.Saved {
 	whole := backend.Saved{Of: "file", Offset: -1, Text: "a whole file"}
 	stem, saved := strings.CutSuffix(name, savedSuffix)
 	rest, sum, cut := cutLast(stem)
@@ -26,8 +26,8 @@ func ParseSaved(name, file string) backend.Saved {
 	if !saved || !cut || !cut2 || err != nil || n < 0 || len(sum) != 8 {
 		return whole
 	}
-	if what == file {
-		whole.Length, whole.Sum, whole.Text = n, sum, fmt.Sprintf("the damaged %s, saved whole before a new one was made of it", file)
+	if own(what) {
+		whole.Length, whole.Sum, whole.Text = n, sum, fmt.Sprintf("the damaged %s, saved whole before a new one was made of it", what)
 		return whole
 	}
 	p, of := strings.CutPrefix(what, savedValue)
