@@ -128,6 +128,7 @@ func (c *Case) run(check func(*Case)) {
 		if p := recover(); p != nil {
 			c.end(Fail, "no panic", fmt.Sprintf("panic: %v", p), string(debug.Stack()))
 		}
+		c.end(Fail, "a check that comes to its end", errGoexit.Error(), "") // unless it was ended, by whatever verdict
 	}()
 	check(c)
 	c.end(Pass, "", "", "")
@@ -165,15 +166,6 @@ func (c *Case) allTogether(what string, functions ...func() error) {
 	for _, err := range c.together(functions...) {
 		c.noError(what, err)
 	}
-}
-
-func guarded(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 // open opens the store, and closes it when the check ends.

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -129,7 +130,11 @@ func newSession(h Harness, opts []Option) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{settings: s, harness: h, info: h.Info(), rules: Rules(), judged: map[ID]*Result{}, started: time.Now()}, nil
+	info, err := watched(context.Background(), s.budget, func() (Info, error) { return h.Info(), nil })
+	if err != nil {
+		return nil, fmt.Errorf("the harness's Info: %w", err)
+	}
+	return &session{settings: s, harness: h, info: info, rules: Rules(), judged: map[ID]*Result{}, started: time.Now()}, nil
 }
 
 // Check judges every rule and reports. An error means that the suite could not be
@@ -210,7 +215,10 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 		return outcome{verdict: Unavailable, seen: err.Error()}
 	}
 	defer os.RemoveAll(env.Dir)
-	store, err := s.harness.NewStore(ctx, env)
+	store, err := watched(ctx, s.budget, func() (Store, error) { return s.harness.NewStore(ctx, env) })
+	if err == nil && store == nil {
+		err = errors.New("NewStore returned nil, and no error")
+	}
 	if err != nil {
 		return outcome{verdict: Unavailable, seen: fmt.Sprintf("the harness makes no store: %v", err)}
 	}
@@ -226,7 +234,8 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 	if !s.watch(c, r.Check) { // it still uses the store
 		return c.outcome
 	}
-	if err := store.Destroy(context.WithoutCancel(ctx)); err != nil {
+	destroy := func() (struct{}, error) { return struct{}{}, store.Destroy(context.WithoutCancel(ctx)) }
+	if _, err := watched(context.WithoutCancel(ctx), s.budget, destroy); err != nil {
 		fmt.Fprintf(s.log, "%s: destroying the store: %v\n", r.ID, err)
 	}
 	s.learn(c)
@@ -261,6 +270,8 @@ func (s *session) watch(c *Case, check func(*Case)) bool {
 	select {
 	case <-done:
 		return true
+	case <-c.ctx.Done():
+		c.end(Unavailable, "", fmt.Sprintf("the run was ended: %v", context.Cause(c.ctx)), "")
 	case <-timer.C:
 	}
 	c.end(Fail, fmt.Sprintf("an end within %v", s.budget), "the check has not come to an end; its goroutines are below", goroutines())
