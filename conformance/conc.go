@@ -15,7 +15,7 @@ func concGroup() Group {
 		{ID: "CONC-01", Name: "all calls run beside one another", Requires: needs(intact, reads, []ID{"APPEND-12", "APPEND-22", "READ-08", "READ-14", "READ-18", "READ-20", "READ-21", "OCC-06"}), Since: "0.4",
 			Sentence: "Appends, snapshots, reads, heads, listings and scans run at the same time without an error, and what was acknowledged is there afterwards, once and in order.",
 			Check:    conc01},
-		{ID: "CONC-02", Name: "what was acknowledged is seen by all", Requires: needs(reads, []ID{"APPEND-12", "APPEND-21", "READ-17", "READ-18", "READ-21"}), Since: "0.4",
+		{ID: "CONC-02", Name: "what was acknowledged is seen by all", Requires: needs(reads, []ID{"APPEND-12", "APPEND-21", "READ-08", "READ-17", "READ-18", "READ-21"}), Since: "0.4",
 			Sentence: "Once an append is acknowledged, every head, read and listing that begins then, on any goroutine, shows it.",
 			Check:    conc02},
 		{ID: "CONC-03", Name: "readers beside one another read the same", Requires: needs(intact, reads, []ID{"READ-07", "READ-19"}), Since: "0.4",
