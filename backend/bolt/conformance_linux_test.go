@@ -44,7 +44,7 @@ func onADiskThatFails(t *testing.T, o bolt.Options) {
 		t.Skipf("SKIPPED: %v", err)
 	}
 	d.Close()
-	opts := []conformance.Option{conformance.Strict(), conformance.Budget(3*time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer)}
+	opts := []conformance.Option{conformance.Strict(), conformance.Budget(3 * time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer)}
 	if testing.Short() { // what TestConformance can't show, without the longest
 		opts = append(opts, conformance.Only("FAULT-*", "CTX-0[237]", "CRASH-03"))
 	}
