@@ -20,7 +20,7 @@ import (
 
 // In real directories: with processes that are killed, and stores of older versions.
 func TestConformance(t *testing.T) {
-	opts := []conformance.Option{conformance.Strict(), conformance.Budget(3 * time.Minute), conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher)}
+	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher)}
 	if testing.Short() { // what runs beside what; the others are of kv, whose own test has them
 		opts = append(opts, conformance.Only("OPEN-*", "LOCK-*", "CONC-0[123]", "SCAN-0[1-4]", "COMPACT-12", "FORMAT-*", "CRASH-05", "LEAK-0[12]"))
 	}
@@ -33,7 +33,7 @@ func TestConformanceInSmallPages(t *testing.T) {
 	if os.Getenv(longRun) == "" {
 		t.Skip("the same code as TestConformance runs, more often: PAPYRA_LONG=1 runs it")
 	}
-	conformance.Run(t, bolttest.HarnessWith(bolt.Options{PageBytes: 1 << 10}), conformance.Strict(), conformance.Budget(3*time.Minute),
+	conformance.Run(t, bolttest.HarnessWith(bolt.Options{PageBytes: 1 << 10}), conformance.Strict(), conformance.Budget(time.Minute),
 		conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher, conformance.SeamKiller, conformance.SeamFixturer))
 }
 

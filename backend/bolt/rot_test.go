@@ -64,7 +64,7 @@ func times(short, more int) int {
 	case long:
 		return more
 	case testing.Short():
-		return short / 10
+		return max(20, short/10)
 	}
 	return short
 }

@@ -22,7 +22,7 @@ var small = pebble.Options{MemTableBytes: 256 << 10, BlockBytes: 256, CacheBytes
 
 // In real directories: with processes that are killed, and stores of older versions.
 func TestConformance(t *testing.T) {
-	opts := []conformance.Option{conformance.Strict(), conformance.Budget(3 * time.Minute), conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher)}
+	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher)}
 	if testing.Short() { // what runs beside what; the others are of kv, whose own test has them
 		opts = append(opts, conformance.Only("OPEN-*", "LOCK-*", "CONC-0[12]", "SCAN-0[1-4]", "COMPACT-12", "FORMAT-*", "CRASH-05", "LEAK-0[12]"))
 	}
@@ -31,7 +31,7 @@ func TestConformance(t *testing.T) {
 
 // On a disk in memory, which fails, hangs and loses power.
 func TestConformanceOnADiskThatFails(t *testing.T) {
-	opts := []conformance.Option{conformance.Strict(), conformance.Budget(3 * time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer)}
+	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer)}
 	if testing.Short() { // what TestConformance can't show, without the longest
 		opts = append(opts, conformance.Only("FAULT-*", "CTX-0[37]", "CRASH-03"))
 	}

@@ -164,12 +164,14 @@ func TestWhatWasAcknowledgedSurvivesPowerCuts(t *testing.T) {
 		h *history
 	}
 	rng := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
-	every := times(6, 1)
-	if testing.Short() {
-		every = 40
+	every, lives := 6, 2
+	switch {
+	case long:
+		every, lives = 1, 30
+	case testing.Short():
+		every, lives = 40, 1
 	}
-	lives, cuts, again := times(2, 30), 0, 0
-	lives = max(lives, 1)
+	cuts, again := 0, 0
 	for range lives {
 		d, h := NewMemDisk(t.TempDir()), newHistory()
 		var mu sync.Mutex
@@ -228,7 +230,7 @@ func TestWhatWasAcknowledgedSurvivesPowerCuts(t *testing.T) {
 		}
 	}
 	t.Logf("%d power cuts, and %d after them", cuts, again)
-	if cuts < 5 || again == 0 {
+	if cuts == 0 || !testing.Short() && again == 0 {
 		t.Error("they are too few")
 	}
 }
@@ -237,8 +239,11 @@ func TestWhatWasAcknowledgedSurvivesPowerCuts(t *testing.T) {
 // process lives, nothing hangs, nothing that was acknowledged is lost, and the store goes on
 // when the medium does.
 func TestAFailureOfAnyCallLosesNothing(t *testing.T) {
-	step := times(9, 1)
-	if testing.Short() {
+	step := 9
+	switch {
+	case long:
+		step = 1
+	case testing.Short():
 		step = 60
 	}
 	cases, poisoned, full := 0, 0, 0
