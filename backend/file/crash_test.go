@@ -108,7 +108,7 @@ func sweepHistories(t *testing.T, seeds, steps int, each func(seed uint64, l *fa
 func TestACrashAtAnyMomentLosesNothing(t *testing.T) {
 	c := newSweepCrew(t)
 	random, subsets, tears := sweepReach(10, 3, 1), sweepReach(8, 3, 2), sweepReach(1000, 6, 2)
-	line := sweepHistories(t, sweepReach(45, 6, 1), sweepReach(60, 40, 30), func(seed uint64, l *faultfs.Log) {
+	line := sweepHistories(t, sweepReach(12, 6, 1), sweepReach(60, 40, 30), func(seed uint64, l *faultfs.Log) {
 		events := l.Events()
 		rng := rand.New(rand.NewPCG(seed, 1))
 		l.Replay(func(i int, next *faultfs.Event, now *faultfs.FS) bool {

@@ -334,16 +334,16 @@ func goldenHistory(t *testing.T, f *faultfs.FS) *backend.Backend {
 // aside.
 func goldenHole(t *testing.T, f *faultfs.FS) {
 	t.Helper()
-	name, at := "", -1
+	name, at := "", int64(-1)
 	for _, file := range f.Names() {
 		if _, _, _, ok := parseSpanName(file); !ok {
 			continue
 		}
-		if i := bytes.Index(f.Content(file), bytes.Repeat([]byte("w"), 50)); i > 0 {
+		if i := inside(f, file, strings.Repeat("w", 50)); i >= headerSize {
 			name, at = file, i
 		}
 	}
-	f.Flip(name, int64(at), 1)
+	f.Flip(name, at, 1)
 	opts := &Options{SegmentBytes: 8 << 10, keepLog: true}
 	opts.Startup = backend.Startup{Mode: backend.RecoverAnomalies, Full: true, Recovery: backend.Quarantine}
 	b := mustOpenMem(t, f, opts)

@@ -118,7 +118,7 @@ func TestACrashInsideARecoveryComesToTheSameEnd(t *testing.T) {
 			rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 			list = append(list, all[:min(n, len(all))]...)
 		}
-		many, inner := sweepReach(40, 8, 1), sweepReach(1, 1, 10)
+		many, inner := sweepReach(40, 4, 1), sweepReach(1, 1, 10)
 		pick(many, func(r *sweepRot) { r.flips(37, 37, 4001) })
 		pick(many, func(r *sweepRot) { r.blocks(3, 2) })
 		pick(many, func(r *sweepRot) { r.cuts(199) })

@@ -275,7 +275,7 @@ func sweepAllocated() uint64 {
 
 func TestAFlippedBitIsNeverALieAndIsAlwaysReported(t *testing.T) {
 	sweepRots(t, "one flipped bit", sweepReach(3, 8, 8), func(r *sweepRot) {
-		r.flips(sweepReach(1, 5, 101), sweepReach(1, 5, 101), sweepReach(37, 1999, 20011))
+		r.flips(sweepReach(1, 9, 101), sweepReach(1, 9, 101), sweepReach(37, 1999, 20011))
 	})
 }
 
