@@ -84,6 +84,9 @@ func sweepSay(next *faultfs.Event) string {
 func sweepHistories(t *testing.T, seeds, steps int, each func(seed uint64, l *faultfs.Log)) string {
 	counts := map[string]int{}
 	events := 0
+	if slow {
+		steps /= 2
+	}
 	for seed := range uint64(seeds) {
 		f := new(faultfs.FS)
 		l := f.Record()
