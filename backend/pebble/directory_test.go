@@ -3,10 +3,13 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -64,4 +67,30 @@ func wholeIn(t *testing.T, dir string, files []string) int {
 		}
 	}
 	return len(found)
+}
+
+// What pebble writes without papyra is noticed: files are there, and are gone, that were not
+// when the store was closed. papyra debug pebble leaves such commands out for that.
+func TestWhatPebbleWritesByItselfIsDamage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	b, err := Open(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Append(t.Context(), record(10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pebble.Open(filepath.Join(dir, FilesName), &pebble.Options{FormatMajorVersion: formatVersion, Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Set([]byte("pa"), nil, pebble.Sync), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
 }
