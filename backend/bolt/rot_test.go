@@ -3,11 +3,13 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
@@ -109,4 +111,79 @@ func TestASwappedPageIsNoticed(t *testing.T) {
 		copy(b[y:y+1024], page)
 		return b, fmt.Sprintf("offsets %d and %d", x, y)
 	})
+}
+
+// A meta page that has changed places with the newest root hides neither.
+func TestARootInThePlaceOfAMetaPageIsFound(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	tr := kvtest.MakeStore(t, opener(dir, small))
+	healthy, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	metas, err := readMetas(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := kvtest.Counts{Much: true}
+	for page := range 2 {
+		b, at := bytes.Clone(healthy), int(newestMeta(metas).root)<<10
+		copy(b[page<<10:], healthy[at:at+1024])
+		copy(b[at:], healthy[page<<10:page<<10+1024])
+		place := filepath.Join(t.TempDir(), "store")
+		if err := errors.Join(os.Mkdir(place, 0o700), os.WriteFile(filepath.Join(place, fileName), b, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		c.Judge(t, fmt.Sprintf("meta page %d", page), opener(place, small), tr, 0)
+	}
+}
+
+// One wrong bit of a branch makes it lead to another page: of another bucket, of another place, or
+// to an older state of the one that it led to, which is as sound as that is.
+func TestABranchThatLeadsElsewhereIsNoticed(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	tr := kvtest.MakeStore(t, opener(dir, small))
+	healthy, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
+	every := 3
+	switch {
+	case long:
+		every = 1
+	case testing.Short():
+		every = 8
+	}
+	var c kvtest.Counts
+	for page := range len(healthy) / small.PageBytes {
+		h := parseHeader(healthy[page*small.PageBytes:])
+		if h.flags != flagBranch || h.id != uint64(page) {
+			continue
+		}
+		for child := range h.count {
+			for bit := range 6 { // there are 64 pages
+				if rng.IntN(every) > 0 {
+					continue
+				}
+				damaged, at := bytes.Clone(healthy), page*small.PageBytes+pageHeader+child*elementSize+8
+				damaged[at] ^= 1 << bit
+				place := filepath.Join(t.TempDir(), "store")
+				if err := errors.Join(os.Mkdir(place, 0o700), os.WriteFile(filepath.Join(place, fileName), damaged, 0o600)); err != nil {
+					t.Fatal(err)
+				}
+				c.Judge(t, fmt.Sprintf("page %d: child %d: %d instead of %d", page, child, damaged[at], healthy[at]), opener(place, small), tr, 30)
+				if t.Failed() {
+					return
+				}
+				os.RemoveAll(place)
+			}
+		}
+	}
+	c.Log(t, "bolt, a branch that leads elsewhere")
 }

@@ -47,7 +47,7 @@ func salvage(t *tree) (*salvaged, error) {
 		e := entry{string(key), at, len(value), odd}
 		if odd || key[0] != table {
 			home, sound := s.home(key, value)
-			if sound && !bytes.Equal(home, key) {
+			if sound && (key[0] != table || !bytes.Equal(home, key)) { // a branch has led elsewhere
 				e.key = string(home)
 				moved = append(moved, e)
 				return nil
@@ -72,6 +72,7 @@ func salvage(t *tree) (*salvaged, error) {
 		return nil, err
 	}
 	s.add(orphans)
+	s.dropHeads()
 	streams, names := t.hit[string(buckets[tableStreams])], t.hit[string(buckets[tableNames])]
 	s.complete = s.count() && !t.hit[rootBucket] && !(streams && names) // who has no records has but a head and a name
 	for i := range s.findings {
@@ -175,6 +176,24 @@ func (s *salvaged) orphans(t *tree) (list []entry, err error) {
 		}
 	}
 	return list, nil
+}
+
+// dropHeads gives up heads that are those of an older state: the recovery makes them anew.
+func (s *salvaged) dropHeads() {
+	var value []byte
+	heads := s.judge.Behind(func(f func(key, value []byte)) {
+		for _, e := range s.entries {
+			if key := []byte(e.key); len(key) > 0 && (key[0] == tableStreams || key[0] == tablePlaces) {
+				value, _ = s.value(e, value[:0])
+				f(key, value)
+			}
+		}
+	})
+	for _, key := range heads {
+		if at, there := s.find(key); there {
+			s.entries = slices.Delete(s.entries, at, at+1)
+		}
+	}
 }
 
 func (s *salvaged) get(key []byte) []byte {
