@@ -13,10 +13,8 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
-
-// long is set for the sweeps of make crash.
-var long = os.Getenv("PAPYRA_LONG") != ""
 
 // small are pages so small that a store of a few records has branches.
 var small = Options{PageBytes: 1 << 10}
@@ -61,18 +59,8 @@ func rotten(t *testing.T, what string, cases, most int, rot func(rng *rand.Rand,
 	c.Log(t, "bolt, "+what)
 }
 
-func times(short, more int) int {
-	switch {
-	case long:
-		return more
-	case testing.Short():
-		return max(20, short/10)
-	}
-	return short
-}
-
 func TestAnyFlippedBitIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
-	rotten(t, "a flipped bit", times(300, 20_000), 8, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a flipped bit", kvtest.Times(300, 20_000), 8, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		at, bit := rng.IntN(len(b)), rng.IntN(8)
 		b[at] ^= 1 << bit
 		return b, fmt.Sprintf("page %d byte %d (offset %d) bit %d", at>>10, at&1023, at, bit)
@@ -81,7 +69,7 @@ func TestAnyFlippedBitIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 
 // The first bytes of pages are their headers and elements: what leads to all others.
 func TestAnyFlippedBitOfAPagesHeaderIsNoticed(t *testing.T) {
-	rotten(t, "a flipped bit of a header", times(300, 10_000), 30, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a flipped bit of a header", kvtest.Times(300, 10_000), 30, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		page, at, bit := rng.IntN(len(b)>>10), rng.IntN(48), rng.IntN(8)
 		b[page<<10+at] ^= 1 << bit
 		return b, fmt.Sprintf("page %d byte %d bit %d", page, at, bit)
@@ -89,7 +77,7 @@ func TestAnyFlippedBitOfAPagesHeaderIsNoticed(t *testing.T) {
 }
 
 func TestALostSectorIsNoticed(t *testing.T) {
-	rotten(t, "a lost sector of 512 bytes", times(100, 2_000), 100, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a lost sector of 512 bytes", kvtest.Times(100, 2_000), 100, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		at := rng.IntN(len(b)>>9) << 9
 		clear(b[at : at+512])
 		return b, fmt.Sprintf("offset %d", at)
@@ -97,14 +85,14 @@ func TestALostSectorIsNoticed(t *testing.T) {
 }
 
 func TestACutFileIsNoticed(t *testing.T) {
-	rotten(t, "a cut file", times(40, 1_000), 1000, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a cut file", kvtest.Times(40, 1_000), 1000, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		at := rng.IntN(len(b))
 		return b[:at], fmt.Sprintf("cut at %d", at)
 	})
 }
 
 func TestASwappedPageIsNoticed(t *testing.T) {
-	rotten(t, "two pages swapped", times(60, 1_000), 1000, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "two pages swapped", kvtest.Times(60, 1_000), 1000, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		x, y := rng.IntN(len(b)>>10)<<10, rng.IntN(len(b)>>10)<<10
 		page := bytes.Clone(b[x : x+1024])
 		copy(b[x:x+1024], b[y:y+1024])
@@ -153,13 +141,7 @@ func TestABranchThatLeadsElsewhereIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(7, uint64(time.Now().UnixNano())))
-	every := 3
-	switch {
-	case long:
-		every = 1
-	case testing.Short():
-		every = 8
-	}
+	every := machine.Rounds(8, 3, 1)
 	var c kvtest.Counts
 	for page := range len(healthy) / small.PageBytes {
 		h := parseHeader(healthy[page*small.PageBytes:])

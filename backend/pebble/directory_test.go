@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/enginetest"
 )
 
 // Whole records are found in a table, compressed or not, and in a log, also where parts are damaged.
@@ -23,7 +24,7 @@ func TestSavedFilesAreSearchedForWholeRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 {
-			if _, err := b.Append(t.Context(), record(200)); err != nil {
+			if _, err := b.Append(t.Context(), enginetest.Record(200)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -77,7 +78,7 @@ func TestWhatPebbleWritesByItselfIsDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil {
