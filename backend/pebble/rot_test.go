@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -116,4 +117,25 @@ func TestACutFileIsNoticed(t *testing.T) {
 		at := rng.IntN(len(b))
 		return b[:at], fmt.Sprintf("cut at %d", at)
 	})
+}
+
+// A log that is gone takes with it what is in no table yet, and pebble does not miss it.
+func TestAMissingLogIsNoticed(t *testing.T) {
+	d := NewMemDisk(t.TempDir())
+	flushAtClose = false
+	tr := kvtest.MakeStore(t, opener(d, small))
+	flushAtClose = true
+	c := kvtest.Counts{Much: true}
+	for _, name := range d.Files() {
+		if !isLog(name) || len(d.Content(name)) < 100 {
+			continue
+		}
+		without := d.Crash(100, rand.New(rand.NewPCG(1, 2)))
+		without.Saves = t.TempDir()
+		if err := errors.Join(without.Remove(name), syncDir(without, path.Dir(name))); err != nil {
+			t.Fatal(err)
+		}
+		c.Judge(t, name, opener(without, small), tr, 1000)
+	}
+	c.Log(t, "pebble, a missing log")
 }
