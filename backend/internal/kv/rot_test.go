@@ -31,6 +31,7 @@ func TestAnyDamagedValueIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
 		}
 	}
 	c.Log(t, "keys and values, a flipped bit")
+	c.AllNoticed(t)
 }
 
 func TestAnyMissingKeyIsNoticedAndLosesOneRecordAtMost(t *testing.T) {
