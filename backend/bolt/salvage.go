@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sort"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv"
@@ -216,9 +215,15 @@ func (s *salvaged) count() (complete bool) {
 	return s.judge.Complete(records, s.get)
 }
 
-func (s *salvaged) find(key []byte) (at int, there bool) {
-	at = sort.Search(len(s.entries), func(i int) bool { return s.entries[i].key >= string(key) })
-	return at, at < len(s.entries) && s.entries[at].key == string(key)
+func (s *salvaged) find(key []byte) (at int, there bool) { return s.list().Find(key) }
+
+// list is what was salvaged, as a kv.Snapshot.
+func (s *salvaged) list() kv.Listed {
+	return kv.Listed{
+		Len:   len(s.entries),
+		Key:   func(i int) string { return s.entries[i].key },
+		Value: func(i int, dst []byte) ([]byte, error) { return s.value(s.entries[i], dst) },
+	}
 }
 
 func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
@@ -236,12 +241,7 @@ func (s *salvaged) refusal() error {
 }
 
 func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
-	at, there := s.find(key)
-	if !there {
-		return dst, false, nil
-	}
-	value, err = s.value(s.entries[at], dst)
-	return value, true, err
+	return s.list().Get(key, dst)
 }
 
 // Locate tells where a value is in the file.
@@ -253,51 +253,4 @@ func (s *salvaged) Locate(key []byte) (off, n int64, ok bool) {
 	return s.entries[at].at, int64(s.entries[at].n), true
 }
 
-func (s *salvaged) Cursor(low, high []byte) kv.Cursor {
-	from, _ := s.find(low)
-	to, _ := s.find(high)
-	return &salvagedCursor{s: s, from: from, to: to, at: -1}
-}
-
-type salvagedCursor struct {
-	s        *salvaged
-	from, to int // the entries that it goes through
-	at       int
-	err      error
-}
-
-func (c *salvagedCursor) there() bool { return c.at >= c.from && c.at < c.to }
-
-func (c *salvagedCursor) Seek(key []byte) bool {
-	at, _ := c.s.find(key)
-	c.at = max(at, c.from)
-	return c.there()
-}
-
-func (c *salvagedCursor) SeekBelow(key []byte) bool {
-	at, _ := c.s.find(key)
-	c.at = min(at, c.to) - 1
-	return c.there()
-}
-
-func (c *salvagedCursor) Next() bool {
-	c.at++
-	return c.there()
-}
-
-func (c *salvagedCursor) Prev() bool {
-	c.at--
-	return c.there()
-}
-
-func (c *salvagedCursor) Key() []byte { return []byte(c.s.entries[c.at].key) }
-
-func (c *salvagedCursor) Value(dst []byte) (value []byte, err error) {
-	value, err = c.s.value(c.s.entries[c.at], dst)
-	c.err = err
-	return value, err
-}
-
-func (c *salvagedCursor) Err() error { return c.err }
-
-func (c *salvagedCursor) Close() error { return nil }
+func (s *salvaged) Cursor(low, high []byte) kv.Cursor { return s.list().Cursor(low, high) }
