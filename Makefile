@@ -22,10 +22,10 @@ run: ## drive the bank over HTTP on a store of the engine STORE (default file), 
 test: check ## everything that must hold: vet, architecture, all tests with the attacks' counts, race, mutants, the nested modules
 	$(GO) test -count=$(COUNT) $$($(GO) list $(PKGS) | grep -vxE '.*/backend/file|.*/backend/file/internal/attack|.*/backend/bolt|.*/backend/pebble|.*/backend/internal/kv|.*/conformance/selftest')
 	$(GO) test -count=1 -short ./conformance/selftest
-	$(GO) test -count=1 -v -timeout=30m $(ATTACKED) | $(GO) run ./backend/file/internal/counts -
+	$(GO) test -count=1 -v -timeout=30m $(ATTACKED) | $(GO) run ./backend/internal/counts -
 	$(GO) test -count=1 -race -short -timeout=10m -skip=Conformance ./backend/pebble
 	$(GO) test -count=1 -race -short -timeout=30m $$($(GO) list ./backend/... | grep -v '/backend/pebble$$') ./actorsys/... ./conformance ./conformance/model ./conformance/linearize
-	$(GO) run ./backend/file/internal/mutants -short
+	$(GO) run ./backend/internal/mutants -short
 	cd bench && $(GO) vet ./... && $(GO) test -short ./...
 	cd examples/custombackend && $(GO) vet ./... && $(GO) test -short ./...
 
@@ -53,10 +53,10 @@ crash: ## the long sweeps: crashes, failures, rot, SIGKILL, power cuts, full dis
 	PAPYRA_LONG=1 $(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) ./examples/bank/drive
 
 mutants: ## break papyra in each of the listed ways and see a test fail (minutes)
-	$(GO) run ./backend/file/internal/mutants $(ARGS)
+	$(GO) run ./backend/internal/mutants $(ARGS)
 
 counts: ## run the attack suites (PAPYRA_LONG=1: the long ones) and write what they counted into docs/durability.md
-	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/file/internal/counts docs/durability.md
+	$(GO) test -count=1 -v -timeout=180m -skip=Conformance $(ATTACKED) | $(GO) run ./backend/internal/counts docs/durability.md
 
 conformance: ## the conformance suite on every engine, each rule and mutant by name
 	$(GO) test -count=1 -v -timeout=60m ./conformance/... ./backend/memory/... ./backend/file/... ./backend/internal/...

@@ -18,33 +18,34 @@ const module = "github.com/papyra-go/papyra"
 // floors is the house: a package imports lower floors only. Tests are exempt. A
 // package that is not listed here has no floor, and fails until it gets one.
 var floors = map[string]int{
-	".":                          0, // holds no code
-	"metrics":                    0,
-	"internal/pace":              0,
-	"backend":                    1,
-	"internal/chart":             0,
-	"internal/lines":             2,
-	"internal/storebench":        3,
-	"internal/transfer":          3,
-	"backend/codec":              2,
-	"backend/memory":             3,
-	"backend/internal/kv":        3,
-	"backend/file":               4,
-	"backend/bolt":               4,
-	"backend/pebble":             4,
-	"conformance":                4,
-	"actorsys":                   4,
-	"conformance/linearize":      5,
-	"conformance/model":          5,
-	"conformance/selftest":       5,
-	"backend/memory/memorytest":  5,
-	"backend/file/filetest":      5,
-	"backend/bolt/bolttest":      5,
-	"backend/pebble/pebbletest":  5,
-	"backend/internal/kv/kvtest": 5,
-	"cmd/papyra":                 6, // knows conformance/selftest
-	"examples/bank":              5,
-	"examples/bank/drive":        5,
+	".":                           0, // holds no code
+	"metrics":                     0,
+	"internal/pace":               0,
+	"backend":                     1,
+	"internal/chart":              0,
+	"internal/lines":              2,
+	"internal/storebench":         3,
+	"internal/transfer":           3,
+	"backend/codec":               2,
+	"backend/memory":              3,
+	"backend/internal/kv":         3,
+	"backend/file":                4,
+	"backend/bolt":                4,
+	"backend/pebble":              4,
+	"conformance":                 4,
+	"actorsys":                    4,
+	"conformance/linearize":       5,
+	"conformance/model":           5,
+	"conformance/selftest":        5,
+	"backend/memory/memorytest":   5,
+	"backend/file/filetest":       5,
+	"backend/bolt/bolttest":       5,
+	"backend/pebble/pebbletest":   5,
+	"backend/internal/enginetest": 5,
+	"backend/internal/kv/kvtest":  6, // knows enginetest
+	"cmd/papyra":                  6, // knows conformance/selftest
+	"examples/bank":               5,
+	"examples/bank/drive":         5,
 }
 
 // floorOf returns the floor of a package; one in an internal folder that is not listed

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/papyra-go/papyra/backend/bolt/bolttest"
 	"github.com/papyra-go/papyra/backend/internal/faultfs"
 	"github.com/papyra-go/papyra/backend/internal/faultsys"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 	"github.com/papyra-go/papyra/conformance"
 )
 
@@ -29,7 +29,7 @@ func TestConformanceOnADiskThatFails(t *testing.T) {
 
 // With the smallest pages there are many times as many changes to cut the power before.
 func TestSmallPagesOnADiskThatFails(t *testing.T) {
-	if os.Getenv(longRun) == "" {
+	if !machine.Long() {
 		t.Skip("the same as TestConformanceOnADiskThatFails, with more of everything: PAPYRA_LONG=1 runs it")
 	}
 	onADiskThatFails(t, bolt.Options{PageBytes: 1 << 10})
@@ -38,10 +38,7 @@ func TestSmallPagesOnADiskThatFails(t *testing.T) {
 func onADiskThatFails(t *testing.T, o bolt.Options) {
 	d, err := faultsys.Watch(filepath.Join(t.TempDir(), "none"), new(faultfs.FS))
 	if err != nil {
-		if os.Getenv("CI") == "true" || strings.Contains(os.Getenv("PAPYRA_REQUIRE"), "seccomp") {
-			t.Fatalf("CI=true, or PAPYRA_REQUIRE, asks for seccomp, and this needs a disk that fails: %v", err)
-		}
-		t.Skipf("SKIPPED: %v", err)
+		machine.LackingInCI(t, "seccomp", err.Error())
 	}
 	d.Close()
 	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer)}

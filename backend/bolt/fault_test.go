@@ -5,22 +5,16 @@ package bolt
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/enginetest"
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
-
-// record is one to append.
-func record(n int) backend.Batch {
-	return backend.Batch{Stream: "s", Expected: backend.Any, Records: []backend.Record{{Payload: make([]byte, n)}}}
-}
 
 // opened is a store, and its engine.
 func opened(t *testing.T) (b *backend.Backend, e *engine, dir string) {
@@ -68,34 +62,23 @@ func turnInto(t *testing.T, e *engine, name string) (back func()) {
 	}
 }
 
-func read(t *testing.T, b *backend.Backend) (n int) {
-	t.Helper()
-	for _, err := range b.Read(t.Context(), backend.Query{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	return n
-}
-
 // /dev/full says to each write that the disk is full.
 func TestAFullDiskHeals(t *testing.T) {
 	b, e, _ := opened(t)
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	back := turnInto(t, e, "/dev/full")
 	for range 3 {
-		if _, err := b.Append(t.Context(), record(10)); !errors.Is(err, backend.ErrNoSpace) || errors.Is(err, backend.ErrPoisoned) || errors.Is(err, backend.ErrUnknownOutcome) {
+		if _, err := b.Append(t.Context(), enginetest.Record(10)); !errors.Is(err, backend.ErrNoSpace) || errors.Is(err, backend.ErrPoisoned) || errors.Is(err, backend.ErrUnknownOutcome) {
 			t.Fatalf("%v", err)
 		}
-		if n := read(t, b); n != 1 {
+		if n := enginetest.Count(t, b); n != 1 {
 			t.Fatalf("%d records", n)
 		}
 	}
 	back()
-	if res, err := b.Append(t.Context(), record(10)); err != nil || res.Version != 2 {
+	if res, err := b.Append(t.Context(), enginetest.Record(10)); err != nil || res.Version != 2 {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	if report, err := b.Scan(t.Context(), nil); err != nil || !report.Clean() {
@@ -106,18 +89,18 @@ func TestAFullDiskHeals(t *testing.T) {
 // /dev/null takes every write and refuses every sync.
 func TestAFailedSyncPoisons(t *testing.T) {
 	b, e, dir := opened(t)
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	back := turnInto(t, e, "/dev/null")
-	if _, err := b.Append(t.Context(), record(10)); !errors.Is(err, backend.ErrPoisoned) || errors.Is(err, backend.ErrUnknownOutcome) {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); !errors.Is(err, backend.ErrPoisoned) || errors.Is(err, backend.ErrUnknownOutcome) {
 		t.Fatalf("no meta page leads to what was written, and the error is %v", err)
 	}
 	back()
-	if _, err := b.Append(t.Context(), record(10)); !errors.Is(err, backend.ErrPoisoned) {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); !errors.Is(err, backend.ErrPoisoned) {
 		t.Fatalf("the next append: %v", err)
 	}
-	if n := read(t, b); n != 1 {
+	if n := enginetest.Count(t, b); n != 1 {
 		t.Fatalf("%d records", n)
 	}
 	if err := b.Close(); err != nil {
@@ -128,7 +111,7 @@ func TestAFailedSyncPoisons(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if res, err := b.Append(t.Context(), record(10)); err != nil || res.Version != 2 {
+	if res, err := b.Append(t.Context(), enginetest.Record(10)); err != nil || res.Version != 2 {
 		t.Fatalf("%+v, %v", res, err)
 	}
 }
@@ -136,7 +119,7 @@ func TestAFailedSyncPoisons(t *testing.T) {
 // What a failed commit leaves is judged by the meta page alone.
 func TestAFailedCommitIsJudgedByTheMetaPage(t *testing.T) {
 	b, e, _ := opened(t)
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	metas, err := readMetas(e.file)
@@ -182,7 +165,7 @@ func TestAFailedCommitIsJudgedByTheMetaPage(t *testing.T) {
 func TestAFaultIsAnErrorAndPoisons(t *testing.T) {
 	b, e, dir := opened(t)
 	for range 50 {
-		if _, err := b.Append(t.Context(), record(3000)); err != nil {
+		if _, err := b.Append(t.Context(), enginetest.Record(3000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -206,7 +189,7 @@ func TestAFaultIsAnErrorAndPoisons(t *testing.T) {
 	if failed != 1 || e.poison.Load() == nil {
 		t.Errorf("%d errors, poison %v", failed, e.poison.Load())
 	}
-	if _, err := b.Append(t.Context(), record(1)); err == nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(1)); err == nil {
 		t.Error("appended to a file that is gone")
 	}
 	done := make(chan error, 1)
@@ -227,20 +210,13 @@ func TestAFaultIsAnErrorAndPoisons(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if n := read(t, b); n != 50 {
+	if n := enginetest.Count(t, b); n != 50 {
 		t.Errorf("%d records", n)
 	}
 }
 
 func TestARealFullDiskHeals(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {
-		if os.Getenv("CI") == "true" || strings.Contains(os.Getenv("PAPYRA_REQUIRE"), "root") {
-			t.Fatalf("CI=true, or PAPYRA_REQUIRE, asks for root, and this needs to mount a tmpfs: %v", err)
-		}
-		t.Skipf("SKIPPED: a small file system can't be mounted, which needs root: %v", err)
-	}
-	defer syscall.Unmount(dir, 0)
+	dir := enginetest.SmallDisk(t, 3)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -253,7 +229,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 	stored := 0
 	for {
 		began := time.Now()
-		_, err := b.Append(t.Context(), record(20_000))
+		_, err := b.Append(t.Context(), enginetest.Record(20_000))
 		if took := time.Since(began); took > 5*time.Second {
 			t.Fatalf("an append took %v", took)
 		}
@@ -265,7 +241,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 		}
 		stored++
 	}
-	if n := read(t, b); n != stored || stored < 20 {
+	if n := enginetest.Count(t, b); n != stored || stored < 20 {
 		t.Fatalf("%d records of %d", n, stored)
 	}
 	if report, err := b.Scan(t.Context(), nil); err != nil || !report.Clean() {
@@ -274,82 +250,12 @@ func TestARealFullDiskHeals(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if res, err := b.Append(t.Context(), record(20_000)); err != nil || int(res.Version) != stored+1 {
+	if res, err := b.Append(t.Context(), enginetest.Record(20_000)); err != nil || int(res.Version) != stored+1 {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	t.Logf("%d records of 20 kB, then full; appends go on when there is room", stored)
 }
 
-func TestAReadOnlyMountIsRead(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=3m"); err != nil {
-		if os.Getenv("CI") == "true" || strings.Contains(os.Getenv("PAPYRA_REQUIRE"), "root") {
-			t.Fatalf("CI=true, or PAPYRA_REQUIRE, asks for root, and this needs to mount a tmpfs: %v", err)
-		}
-		t.Skipf("SKIPPED: a file system can't be mounted, which needs root: %v", err)
-	}
-	defer syscall.Unmount(dir, 0)
-	store := filepath.Join(dir, "store")
-	b, err := Open(t.Context(), store, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(b.Close(), os.Remove(filepath.Join(store, lockName))); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=3m"); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := Open(t.Context(), store, nil); !errors.Is(err, backend.ErrUnavailable) {
-		t.Fatalf("opened for writing: %v, %v", b, err)
-	}
-	b, err = Open(t.Context(), store, &Options{Options: backend.Options{ReadOnly: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := read(t, b); n != 1 {
-		t.Errorf("%d records", n)
-	}
-	if report, err := b.Scan(t.Context(), nil); err != nil || !report.Clean() {
-		t.Errorf("%+v, %v", report, err)
-	}
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-}
+func TestAReadOnlyMountIsRead(t *testing.T) { Tested.ReadsAReadOnlyMount(t, 3) }
 
-func TestWhoHoldsAStoreIsNamed(t *testing.T) {
-	b, _, dir := opened(t)
-	for _, readOnly := range []bool{false, true} {
-		began := time.Now()
-		_, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: readOnly}})
-		if !errors.Is(err, backend.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d on host", os.Getpid())) {
-			t.Errorf("read-only %v: %v", readOnly, err)
-		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("it took %v", took)
-		}
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var readers []*backend.Backend
-	for range 2 {
-		r, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: true}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		readers = append(readers, r)
-	}
-	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, backend.ErrLocked) {
-		t.Errorf("a writer beside readers: %v", err)
-	}
-	for _, r := range readers {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
+func TestWhoHoldsAStoreIsNamed(t *testing.T) { Tested.NamesItsHolder(t) }

@@ -4,84 +4,24 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
 )
 
 // The golden store of format 1 is testdata/v1.db.gz: PAPYRA_GOLDEN=1 go test writes it anew, which
 // only a new format gives reason to.
 const goldenName = "testdata/v1.db.gz"
 
-// goldenBatches is what is in it.
-func goldenBatches() (list []backend.Batch) {
-	meta, _ := backend.MakeMeta("trace", "0af7")
-	for i := range 12 {
-		b := backend.Batch{Stream: fmt.Sprintf("account/%d", i%3), Expected: backend.Any, Epoch: uint64(i % 2 * (i / 11))}
-		for j := range 1 + i%2 {
-			b.Records = append(b.Records, backend.Record{Type: "deposited", Schema: 2, Time: time.Unix(1_800_000_000, int64(i*100+j)).UTC(), Payload: fmt.Appendf(nil, "payload %d/%d", i, j), Meta: meta})
-		}
-		list = append(list, b)
-	}
-	return append(list, backend.Batch{Stream: "$sys/bank/audit", Expected: backend.Any, Records: []backend.Record{{Time: time.Unix(1_800_000_001, 0).UTC(), Payload: []byte("audit")}}})
-}
-
 func TestTheGoldenStoreOfFormat1IsReadForEver(t *testing.T) {
 	if os.Getenv("PAPYRA_GOLDEN") != "" {
 		writeGolden(t)
 	}
-	dir := golden(t)
-	for _, readOnly := range []bool{true, false} {
-		b, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: readOnly, Startup: backend.Startup{Full: true}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		position := backend.Position(0)
-		versions := map[string]backend.Version{}
-		var want []backend.Record
-		for _, batch := range goldenBatches() {
-			for _, r := range batch.Records {
-				versions[batch.Stream]++
-				r.Stream, r.Version, r.Position = batch.Stream, versions[batch.Stream], 0
-				want = append(want, r)
-			}
-		}
-		i := 0
-		for r, err := range b.Read(t.Context(), backend.Query{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if i == len(want) {
-				t.Fatal("there is more than was written")
-			}
-			w := &want[i]
-			if r.Stream != w.Stream || r.Version != w.Version || r.Position <= position || !bytes.Equal(r.Payload, w.Payload) || !r.Time.Equal(w.Time) || r.Type != w.Type || !bytes.Equal(r.Meta, w.Meta) {
-				t.Errorf("record %d: %+v, want %+v", i, r, w)
-			}
-			position = r.Position
-			i++
-		}
-		if i != len(want) {
-			t.Errorf("%d records of %d", i, len(want))
-		}
-		if snap, err := b.Snapshot(t.Context(), "account/0", 0); err != nil || string(snap.Payload) != "state" || snap.Version != 2 {
-			t.Errorf("snapshot: %+v, %v", snap, err)
-		}
-		if !readOnly {
-			if res, err := b.Append(t.Context(), record(3)); err != nil || res.Position <= position {
-				t.Errorf("append: %+v, %v", res, err)
-			}
-		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	kvtest.ReadsGolden(t, Tested, golden(t))
 }
 
 // A store that a newer version wrote is refused, and not changed by a byte.
@@ -110,28 +50,9 @@ func TestANewerFormatIsRefusedAndLeftUntouched(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			dir := golden(t)
 			change(t, filepath.Join(dir, fileName))
-			before := tree1(t, dir)
-			for _, readOnly := range []bool{true, false} {
-				_, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: readOnly}})
-				if !errors.Is(err, backend.ErrFormat) {
-					t.Errorf("read-only %v: %v", readOnly, err)
-				}
-			}
-			if after := tree1(t, dir); !bytes.Equal(before, after) {
-				t.Error("the file has changed")
-			}
+			kvtest.RefusesNewer(t, Tested, dir)
 		})
 	}
-}
-
-// tree1 is what is in the store's file.
-func tree1(t *testing.T, dir string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(dir, fileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func golden(t *testing.T) (dir string) {
@@ -163,20 +84,22 @@ func writeGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, batch := range goldenBatches() {
+	for _, batch := range kvtest.GoldenBatches() {
 		if _, err := b.Append(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.SaveSnapshot(t.Context(), backend.Record{Stream: "account/0", Version: 2, Time: time.Unix(1_800_000_002, 0), Payload: []byte("state")}); err != nil {
+	kvtest.SaveGoldenState(t, b)
+	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Close(); err != nil {
+	file, err := os.ReadFile(filepath.Join(dir, fileName))
+	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
 	z := gzip.NewWriter(&out)
-	_, err = z.Write(tree1(t, dir))
+	_, err = z.Write(file)
 	if err := errors.Join(err, z.Close(), os.MkdirAll("testdata", 0o755), os.WriteFile(goldenName, out.Bytes(), 0o644)); err != nil && !errors.Is(err, fs.ErrExist) {
 		t.Fatal(err)
 	}

@@ -65,11 +65,12 @@ func openEngine(dir string, o Options) (e *engine, err error) {
 			return e, err
 		}
 	}
-	return e, e.start()
+	return e, e.start(true)
 }
 
-// start opens the file.
-func (e *engine) start() (err error) {
+// start opens the file. What a rebuild has made is not counted: what is missing from it is
+// found, and noted, by the rest of the recovery.
+func (e *engine) start(counting bool) (err error) {
 	if e.file, err = disk.OpenFile(filepath.Join(e.dir, fileName), os.O_RDONLY); err != nil {
 		return err
 	}
@@ -89,6 +90,7 @@ func (e *engine) start() (err error) {
 	if err != nil {
 		return err
 	}
+	t.counting = counting
 	if err := errors.Join(t.searchRoot(), t.check()); err != nil {
 		return err
 	}

@@ -58,26 +58,25 @@ func elements(b []byte, h header) (list []element, odd error) {
 	}
 	leaf := h.flags == flagLeaf
 	next := pageHeader + count*elementSize
-	if count > 0 { // where the first key begins tells how many there are
-		at := pageHeader
-		if leaf {
-			at += 4
-		}
-		if first := int(order.Uint32(b[at:])); pageHeader+first != next {
+	if len(b) >= pageHeader+elementSize { // where the first key begins tells how many there are, too
+		pos, _, _ := parts(b, 0, leaf)
+		n := pos / elementSize
+		sound := pos%elementSize == 0 && n > 0 && pageHeader+pos <= len(b) && !agrees(b, count, leaf) && (n == 1 && count > 0 || agrees(b, n, leaf))
+		if pageHeader+pos != next && (count > 0 || sound) { // bbolt writes zeros behind a page without elements
 			fail("the first key does not follow the elements")
-			if n := first / elementSize; first%elementSize == 0 && n > 0 && pageHeader+first <= len(b) {
-				count, next = n, pageHeader+first
+			if sound {
+				count, next = n, pageHeader+pos
 			}
 		}
 	}
 	for i := range count {
 		at := pageHeader + i*elementSize
 		var e element
-		var pos, ksize, vsize int
+		pos, ksize, vsize := parts(b, i, leaf)
 		if leaf {
-			e.flags, pos, ksize, vsize = order.Uint32(b[at:]), int(order.Uint32(b[at+4:])), int(order.Uint32(b[at+8:])), int(order.Uint32(b[at+12:]))
+			e.flags = order.Uint32(b[at:])
 		} else {
-			pos, ksize, e.page = int(order.Uint32(b[at:])), int(order.Uint32(b[at+4:])), order.Uint64(b[at+8:])
+			e.page = order.Uint64(b[at+8:])
 		}
 		if at+pos != next {
 			fail("the key of element %d does not follow the one before", i)
@@ -92,4 +91,26 @@ func elements(b []byte, h header) (list []element, odd error) {
 		list = append(list, e)
 	}
 	return list, odd
+}
+
+// parts returns what an element says of where its key is, from the element on, and of the sizes of
+// key and value.
+func parts(b []byte, i int, leaf bool) (pos, ksize, vsize int) {
+	order := binary.NativeEndian
+	b = b[pageHeader+i*elementSize:]
+	if leaf {
+		return int(order.Uint32(b[4:])), int(order.Uint32(b[8:])), int(order.Uint32(b[12:]))
+	}
+	return int(order.Uint32(b)), int(order.Uint32(b[4:])), 0
+}
+
+// agrees reports whether the second element says so, too, that there are n: its key begins where
+// the first value ends, then.
+func agrees(b []byte, n int, leaf bool) bool {
+	if n < 2 || pageHeader+n*elementSize > len(b) {
+		return false
+	}
+	_, ksize, vsize := parts(b, 0, leaf)
+	pos, _, _ := parts(b, 1, leaf)
+	return elementSize+pos == n*elementSize+ksize+vsize
 }

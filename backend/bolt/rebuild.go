@@ -87,5 +87,5 @@ func (e *engine) rebuild(ctx context.Context) error {
 		return err
 	}
 	e.file, e.damage = nil, nil
-	return e.start()
+	return e.start(false)
 }

@@ -11,19 +11,20 @@ import (
 //
 //	the meta page leads to the root of another    the root is looked for on all pages
 //	a meta page is damaged                        it may have been the newer one: a root that is
-//	                                              one transaction newer counts, if its tree is sound
+//	                                              one transaction newer counts, whatever is left of
+//	                                              its tree: what is missing there is noticed
 //
 // A root is not written over before two more transactions have ended.
 func (t *tree) searchRoot() error {
 	if here := t.signature(t.meta.root); here != t.meta.txid {
-		at, err := t.rootOf(t.meta.txid, false)
+		at, found, err := t.rootOf(t.meta.txid)
 		if err != nil {
 			return err
 		}
-		if at == 0 && here != 0 {
+		if !found && here != 0 {
 			return &backend.CorruptError{File: fileName, Offset: int64(t.meta.root) * t.meta.pageSize, Detail: fmt.Sprintf("page %d should be the root of transaction %d, and is that of %d: it is nowhere", t.meta.root, t.meta.txid, here)}
 		}
-		if at > 0 {
+		if found {
 			m := *t.meta
 			t.find(backend.WrongStore, m.root, m.pageSize, "the root of transaction %d should be here, and is page %d", m.txid, at)
 			m.root, t.meta = at, &m
@@ -32,8 +33,8 @@ func (t *tree) searchRoot() error {
 	if t.metas[0].sound && t.metas[1].sound {
 		return nil
 	}
-	at, err := t.rootOf(t.meta.txid+1, true)
-	if at > 0 && err == nil {
+	at, found, err := t.rootOf(t.meta.txid + 1)
+	if found && err == nil {
 		m := *t.meta
 		m.root, m.end, m.txid = at, uint64(t.size/m.pageSize), m.txid+1
 		t.meta = &m
@@ -50,28 +51,28 @@ func (t *tree) signature(id uint64) uint64 {
 	return signedBy(b, parseHeader(b))
 }
 
-// rootOf returns the page that is the root of a transaction, with a sound tree if that is asked
-// for; 0 if there is none.
-func (t *tree) rootOf(txid uint64, sound bool) (uint64, error) {
-	for id := uint64(2); id < uint64(t.size/t.meta.pageSize); id++ {
+// rootOf returns the page that is the root of a transaction: the first with a sound tree, or the
+// first of all. It may stand where another page should, also in the place of a meta page.
+func (t *tree) rootOf(txid uint64) (at uint64, found bool, err error) {
+	for id := range uint64(t.size / t.meta.pageSize) {
 		if t.signature(id) != txid {
 			continue
-		}
-		if !sound {
-			return id, nil
 		}
 		m := *t.meta
 		m.root, m.end, m.txid = id, uint64(t.size/m.pageSize), txid
 		newer := &tree{file: t.file, size: t.size, meta: &m}
 		newer.forget()
 		if err := newer.root(); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		if len(newer.findings) == 0 {
-			return id, nil
+			return id, true, nil
+		}
+		if !found {
+			at, found = id, true
 		}
 	}
-	return 0, nil
+	return at, found, nil
 }
 
 // signedBy returns the transaction that wrote a root; 0 if the page is none.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sort"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv"
@@ -47,7 +46,7 @@ func salvage(t *tree) (*salvaged, error) {
 		e := entry{string(key), at, len(value), odd}
 		if odd || key[0] != table {
 			home, sound := s.home(key, value)
-			if sound && !bytes.Equal(home, key) {
+			if sound && (key[0] != table || !bytes.Equal(home, key)) { // a branch has led elsewhere
 				e.key = string(home)
 				moved = append(moved, e)
 				return nil
@@ -72,6 +71,7 @@ func salvage(t *tree) (*salvaged, error) {
 		return nil, err
 	}
 	s.add(orphans)
+	s.dropHeads()
 	streams, names := t.hit[string(buckets[tableStreams])], t.hit[string(buckets[tableNames])]
 	s.complete = s.count() && !t.hit[rootBucket] && !(streams && names) // who has no records has but a head and a name
 	for i := range s.findings {
@@ -177,6 +177,24 @@ func (s *salvaged) orphans(t *tree) (list []entry, err error) {
 	return list, nil
 }
 
+// dropHeads gives up heads that are those of an older state: the recovery makes them anew.
+func (s *salvaged) dropHeads() {
+	var value []byte
+	heads := s.judge.Behind(func(f func(key, value []byte)) {
+		for _, e := range s.entries {
+			if key := []byte(e.key); len(key) > 0 && (key[0] == tableStreams || key[0] == tablePlaces) {
+				value, _ = s.value(e, value[:0])
+				f(key, value)
+			}
+		}
+	})
+	for _, key := range heads {
+		if at, there := s.find(key); there {
+			s.entries = slices.Delete(s.entries, at, at+1)
+		}
+	}
+}
+
 func (s *salvaged) get(key []byte) []byte {
 	value, _, _ := s.Get(key, nil)
 	return value
@@ -197,9 +215,15 @@ func (s *salvaged) count() (complete bool) {
 	return s.judge.Complete(records, s.get)
 }
 
-func (s *salvaged) find(key []byte) (at int, there bool) {
-	at = sort.Search(len(s.entries), func(i int) bool { return s.entries[i].key >= string(key) })
-	return at, at < len(s.entries) && s.entries[at].key == string(key)
+func (s *salvaged) find(key []byte) (at int, there bool) { return s.list().Find(key) }
+
+// list is what was salvaged, as a kv.Snapshot.
+func (s *salvaged) list() kv.Listed {
+	return kv.Listed{
+		Len:   len(s.entries),
+		Key:   func(i int) string { return s.entries[i].key },
+		Value: func(i int, dst []byte) ([]byte, error) { return s.value(s.entries[i], dst) },
+	}
 }
 
 func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
@@ -217,12 +241,7 @@ func (s *salvaged) refusal() error {
 }
 
 func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
-	at, there := s.find(key)
-	if !there {
-		return dst, false, nil
-	}
-	value, err = s.value(s.entries[at], dst)
-	return value, true, err
+	return s.list().Get(key, dst)
 }
 
 // Locate tells where a value is in the file.
@@ -234,51 +253,4 @@ func (s *salvaged) Locate(key []byte) (off, n int64, ok bool) {
 	return s.entries[at].at, int64(s.entries[at].n), true
 }
 
-func (s *salvaged) Cursor(low, high []byte) kv.Cursor {
-	from, _ := s.find(low)
-	to, _ := s.find(high)
-	return &salvagedCursor{s: s, from: from, to: to, at: -1}
-}
-
-type salvagedCursor struct {
-	s        *salvaged
-	from, to int // the entries that it goes through
-	at       int
-	err      error
-}
-
-func (c *salvagedCursor) there() bool { return c.at >= c.from && c.at < c.to }
-
-func (c *salvagedCursor) Seek(key []byte) bool {
-	at, _ := c.s.find(key)
-	c.at = max(at, c.from)
-	return c.there()
-}
-
-func (c *salvagedCursor) SeekBelow(key []byte) bool {
-	at, _ := c.s.find(key)
-	c.at = min(at, c.to) - 1
-	return c.there()
-}
-
-func (c *salvagedCursor) Next() bool {
-	c.at++
-	return c.there()
-}
-
-func (c *salvagedCursor) Prev() bool {
-	c.at--
-	return c.there()
-}
-
-func (c *salvagedCursor) Key() []byte { return []byte(c.s.entries[c.at].key) }
-
-func (c *salvagedCursor) Value(dst []byte) (value []byte, err error) {
-	value, err = c.s.value(c.s.entries[c.at], dst)
-	c.err = err
-	return value, err
-}
-
-func (c *salvagedCursor) Err() error { return c.err }
-
-func (c *salvagedCursor) Close() error { return nil }
+func (s *salvaged) Cursor(low, high []byte) kv.Cursor { return s.list().Cursor(low, high) }

@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
 // tree is a file as it is looked at without bbolt.
@@ -23,9 +24,10 @@ type tree struct {
 
 	// each, if not nil, is called for every element of a bucket that can be read; at is
 	// where the value begins in the file, odd whether something was wrong with its page.
-	each func(bucket, key, value []byte, at int64, odd bool) error
-	seen []uint64 // bits of the pages that were visited, those that only follow one left out
-	used []uint64 // bits of the pages that belong to those
+	each     func(bucket, key, value []byte, at int64, odd bool) error
+	seen     []uint64 // bits of the pages that were visited, those that only follow one left out
+	used     []uint64 // bits of the pages that belong to those
+	counting bool     // check looks how many records there are, too
 	// gone is called between pages; an error ends the walk.
 	gone func() error
 }
@@ -87,7 +89,44 @@ func (t *tree) check() error {
 	if need := int64(t.meta.end) * t.meta.pageSize; need > t.size {
 		t.find(backend.MissingRecord, uint64(t.size/t.meta.pageSize), 0, "the file ends at %d bytes, and %d are in use", t.size, need)
 	}
+	if t.counting {
+		return t.count()
+	}
 	return t.root()
+}
+
+// count visits every page, and looks whether there are as many records as the store says. There are
+// not where a branch leads to a page that is an older state of another: pages don't say when
+// they were written.
+func (t *tree) count() error {
+	var judge *kv.Judge
+	said, records := map[string][]byte{}, uint64(0)
+	t.each = func(bucket, key, value []byte, _ int64, _ bool) error {
+		if string(bucket) != string(buckets[tableStreams]) { // the last of them
+			if len(key) <= 2 {
+				said[string(key)] = bytes.Clone(value)
+			}
+			return nil
+		}
+		if judge == nil {
+			judge, _ = kv.NewJudge(func(key []byte) []byte { return said[string(key)] })
+		}
+		if judge != nil && judge.Record(key) {
+			records++
+		}
+		return nil
+	}
+	err := t.root()
+	t.each = nil
+	if err != nil || judge == nil || len(t.findings) > 0 {
+		return err
+	}
+	key := string([]byte{tableMeta, 's'})
+	if _, sound := judge.Home([]byte(key), said[key]); sound && !judge.Complete(records, func(key []byte) []byte { return said[string(key)] }) {
+		t.bucket = string(buckets[tableStreams])
+		t.find(backend.WrongStore, t.meta.root, 0, "%d records are in its tree, and not as many as the store says: a page stands in it that is not the newest", records)
+	}
+	return nil
 }
 
 // forget makes the tree one that was not visited.
@@ -169,7 +208,7 @@ func (t *tree) visit(id uint64, low, high []byte, depth int, each func(page uint
 		}
 	}
 	switch {
-	case id < 2 || id >= t.meta.end:
+	case id < 2 && id != t.meta.root || id >= t.meta.end:
 		t.find(backend.BadHeader, id, 0, "it is not one that is in use, and the tree leads to it")
 		return nil
 	case depth > maxDepth:
@@ -217,11 +256,13 @@ func (t *tree) read(id uint64) ([]byte, header, error) {
 		return nil, header{}, nil
 	}
 	h := parseHeader(b)
-	switch {
-	case h.id != id: // it may be an older state of what belongs here
+	if h.id != id { // it may be an older state of what belongs here
 		t.find(backend.WrongStore, id, size, "page %d stands here", h.id)
-		return nil, h, nil
-	case h.flags != flagBranch && h.flags != flagLeaf:
+		if id != t.meta.root { // which says itself what it is
+			return nil, h, nil
+		}
+	}
+	if h.flags != flagBranch && h.flags != flagLeaf {
 		t.find(backend.BadHeader, id, size, "its flags are %#x", h.flags)
 		h.flags = likely(b, h)
 	}
@@ -237,6 +278,10 @@ func (t *tree) read(id uint64) ([]byte, header, error) {
 		}
 		b = more
 	}
+	if t.foreign(b, h) { // who it belongs to leads to it, too
+		t.find(backend.WrongStore, id, size, "it belongs to another bucket than %q", t.bucket)
+		return nil, h, nil
+	}
 	if visited(t.seen, id) {
 		t.find(backend.BadHeader, id, size, "two places of the tree lead to it")
 		return nil, h, nil
@@ -249,6 +294,26 @@ func (t *tree) read(id uint64) ([]byte, header, error) {
 		visit(t.used, p)
 	}
 	return b[:max(n, pageHeader)], h, nil
+}
+
+// foreign reports whether the first and the last key of a page are of one and the same other bucket
+// than the one that is being visited: a branch leads to where it should not.
+func (t *tree) foreign(b []byte, h header) bool {
+	own, ok := tableOf([]byte(t.bucket))
+	if !ok || h.count == 0 || pageHeader+h.count*elementSize > len(b) {
+		return false
+	}
+	var of [2]byte
+	for end, i := range []int{0, h.count - 1} {
+		pos, _, _ := parts(b, i, h.flags == flagLeaf)
+		key := pageHeader + i*elementSize + pos
+		if key < pageHeader || key >= len(b) {
+			return false
+		}
+		of[end] = b[key]
+	}
+	_, other := buckets[of[0]]
+	return other && of[0] == of[1] && of[0] != own && of[0] != tableMeta // zeros are no key of it
 }
 
 func visited(bits []uint64, p uint64) bool {

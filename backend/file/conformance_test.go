@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,13 +14,14 @@ import (
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
 	"github.com/papyra-go/papyra/backend/file/filetest"
+	"github.com/papyra-go/papyra/backend/internal/enginetest"
 	"github.com/papyra-go/papyra/backend/internal/faultfs"
 	"github.com/papyra-go/papyra/conformance"
 )
 
 // In real directories: with processes that are killed, and stores of older versions.
 func TestConformance(t *testing.T) {
-	conformance.Run(t, inDirectories{filetest.Harness()}, conformance.Strict(),
+	conformance.Run(t, inDirectories(), conformance.Strict(),
 		conformance.Without(conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher))
 }
 
@@ -39,132 +38,16 @@ func TestConformanceInSmallSegments(t *testing.T) {
 	conformance.Run(t, onDisks{file.Options{SegmentBytes: 8 << 10}}, conformance.Strict(), conformance.Without(conformance.SeamKiller))
 }
 
-// inDirectories adds to filetest's harness what only a test of this package has.
-type inDirectories struct{ conformance.Harness }
+var golden = enginetest.Golden{Stores: map[string]bool{"v1": false, "v1-torn": false, "v2": false, "v2-torn": false, "future": true}, Lay: enginetest.CopyGolden}
 
-func (h inDirectories) NewStore(ctx context.Context, env *conformance.Env) (conformance.Store, error) {
-	return newInDirectory(filepath.Join(env.Dir, "store")), nil
+func inDirectories() enginetest.Directories {
+	return enginetest.Directories{Harness: filetest.Harness(), Golden: golden, Store: func(dir string) conformance.DirectoryStore { return filetest.Store(dir, file.Options{}) }}
 }
 
-func newInDirectory(dir string) *inDirectory {
-	return &inDirectory{filetest.Store(dir, file.Options{}), dir}
-}
-
-// inDirectory is a store in a directory.
-type inDirectory struct {
-	conformance.DirectoryStore
-	dir string
-}
-
-// childDir names the store of a process that TestConformanceChild is.
-const childDir = "PAPYRA_CONFORMANCE_CHILD"
-
-// Spawn runs this test binary again.
-func (s *inDirectory) Spawn(ctx context.Context) (*conformance.Process, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, exe, "-test.run=^TestConformanceChild$")
-	cmd.Env = append(os.Environ(), childDir+"="+s.dir)
-	return conformance.Exec(cmd)
-}
-
-// TestConformanceChild is the other process; run by itself it does nothing.
-func TestConformanceChild(t *testing.T) {
-	dir := os.Getenv(childDir)
-	if dir == "" {
-		return
-	}
-	err := conformance.Child(t.Context(), func(ctx context.Context) (conformance.Subject, error) {
-		return newInDirectory(dir).Open(ctx, backend.Options{})
-	}, os.Stdin, os.Stdout)
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-// fixtures are the golden stores, and whether they are of a newer format.
-var fixtures = map[string]bool{"v1": false, "v1-torn": false, "v2": false, "v2-torn": false, "future": true}
-
-// fixtureLines are what [conformance.Listing] said of a golden store.
-func fixtureLines(name string) ([]string, error) {
-	b, err := os.ReadFile(filepath.Join("testdata", name+".listing"))
-	return strings.Split(strings.TrimSuffix(string(b), "\n"), "\n"), err
-}
-
-// eachFixture makes the stores over copies of the golden ones.
-func eachFixture(make func(name string) (conformance.Store, error)) (out []conformance.Fixture, err error) {
-	for name, newer := range fixtures {
-		f := conformance.Fixture{Name: name, Newer: newer}
-		if f.Store, err = make(name); err != nil {
-			return nil, err
-		}
-		if !newer {
-			if f.Lines, err = fixtureLines(name); err != nil {
-				return nil, err
-			}
-		}
-		out = append(out, f)
-	}
-	return out, nil
-}
-
-// Fixtures are the golden stores, copied into directories.
-func (s *inDirectory) Fixtures(_ context.Context, env *conformance.Env) ([]conformance.Fixture, error) {
-	return eachFixture(func(name string) (conformance.Store, error) {
-		dir := filepath.Join(env.Dir, "fixture", name)
-		if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
-			return nil, err
-		}
-		return newInDirectory(dir), owned(dir)
-	})
-}
-
-// owned gives a copy of a golden store the permissions that a store has.
-func owned(dir string) error {
-	return filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if e.IsDir() {
-			return os.Chmod(path, 0o700)
-		}
-		return os.Chmod(path, 0o600)
-	})
-}
+func TestConformanceChild(t *testing.T) { inDirectories().Child(t) }
 
 // The listings of the golden stores are written once, beside them.
-func TestTheListingsOfTheGoldenStores(t *testing.T) {
-	for name, newer := range fixtures {
-		path := filepath.Join("testdata", name+".listing")
-		if _, err := os.Stat(path); newer || err == nil {
-			continue
-		}
-		if os.Getenv("PAPYRA_WRITE_LISTINGS") == "" {
-			t.Errorf("%s is not there: PAPYRA_WRITE_LISTINGS=1 writes it", path)
-			continue
-		}
-		dir := filepath.Join(t.TempDir(), name)
-		if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))); err != nil {
-			t.Fatal(err)
-		}
-		if err := owned(dir); err != nil {
-			t.Fatal(err)
-		}
-		opened, err := newInDirectory(dir).Open(t.Context(), backend.Options{ReadOnly: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := conformance.Listing(t.Context(), opened)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+func TestTheListingsOfTheGoldenStores(t *testing.T) { inDirectories().WriteListings(t) }
 
 // onDisks makes stores on disks in memory.
 type onDisks struct{ opts file.Options }
@@ -278,7 +161,7 @@ func (s *onDisk) Crash(_ context.Context, percent int, rng *rand.Rand) (conforma
 
 // Fixtures are the golden stores, copied onto disks in memory.
 func (s *onDisk) Fixtures(context.Context, *conformance.Env) ([]conformance.Fixture, error) {
-	return eachFixture(func(name string) (conformance.Store, error) {
+	return golden.Fixtures(func(name string) (conformance.Store, error) {
 		fs := new(faultfs.FS)
 		root := filepath.Join("testdata", name)
 		err := filepath.WalkDir(root, func(path string, e os.DirEntry, err error) error {

@@ -15,6 +15,9 @@ import (
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
+// FilesName is the name of the directory of pebble's own files in a store's directory.
+const FilesName = dbName
+
 // directory is a backend.Directory: what tools tell of a store from outside.
 type directory struct{}
 

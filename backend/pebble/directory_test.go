@@ -3,12 +3,16 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/enginetest"
 )
 
 // Whole records are found in a table, compressed or not, and in a log, also where parts are damaged.
@@ -20,7 +24,7 @@ func TestSavedFilesAreSearchedForWholeRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 {
-			if _, err := b.Append(t.Context(), record(200)); err != nil {
+			if _, err := b.Append(t.Context(), enginetest.Record(200)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -64,4 +68,30 @@ func wholeIn(t *testing.T, dir string, files []string) int {
 		}
 	}
 	return len(found)
+}
+
+// What pebble writes without papyra is noticed: files are there, and are gone, that were not
+// when the store was closed. papyra debug pebble leaves such commands out for that.
+func TestWhatPebbleWritesByItselfIsDamage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	b, err := Open(t.Context(), dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pebble.Open(filepath.Join(dir, FilesName), &pebble.Options{FormatMajorVersion: formatVersion, Logger: quiet{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Set([]byte("pa"), nil, pebble.Sync), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
 }

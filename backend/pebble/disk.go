@@ -7,12 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/papyra-go/papyra/backend"
+	machine "github.com/papyra-go/papyra/backend/internal/disk"
 	"github.com/papyra-go/papyra/backend/internal/kv"
 )
 
@@ -47,82 +46,55 @@ func (d disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.Op
 	return own(f, name, err)
 }
 
-// held is a store's directory, locked, and the file that names who writes.
-type held struct{ dir, name *os.File }
+// held is a lock that names who writes, as long as it is held.
+type held struct{ machine.Lock }
+
+func (h held) Close() error { return errors.Join(h.Say(""), h.Lock.Close()) }
 
 // lock locks the directory itself, so that it can be read on a medium that can't be written. Who
 // writes also locks the file LOCK, as with every store in a directory.
-func (d disk) lock(dir string, shared bool) (_ io.Closer, err error) {
-	h := &held{}
-	defer func() {
-		if err != nil {
-			_ = h.Close()
-		}
-	}()
-	if h.dir, err = os.OpenFile(dir, os.O_RDONLY|noFollow, 0); err != nil {
-		return nil, err
+func (d disk) lock(dir string, shared bool) (io.Closer, error) {
+	if shared {
+		return lockShared(dir)
 	}
-	free, err := flock(h.dir, !shared)
-	if err == nil && !free {
-		err = fmt.Errorf("%w: the store is open in another handle%s", backend.ErrLocked, holderOf(dir))
-	}
-	if err != nil || shared {
-		return h, err
-	}
-	if h.name, err = openFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE); err != nil {
-		return nil, err
-	}
-	if _, err := flock(h.name, true); err != nil { // nobody waits for it: tools look there for who writes
-		return nil, err
-	}
-	host, _ := os.Hostname()
-	text := fmt.Sprintf("process %d on host %q since %s\n", os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
-	if _, err := h.name.WriteAt([]byte(text), 0); err == nil {
-		return h, h.name.Truncate(int64(len(text)))
-	} else if !kv.NoSpace(err) { // on a full disk nobody is named
-		return nil, err
-	}
-	return h, nil
-}
-
-func (h *held) Close() (err error) {
-	if h.name != nil {
-		err = errors.Join(h.name.Truncate(0), h.name.Close())
-	}
-	if h.dir != nil {
-		err = errors.Join(err, h.dir.Close())
-	}
-	return err
-}
-
-// holderOf says who holds a store, as far as its LOCK tells.
-func holderOf(dir string) string {
-	f, err := openFile(filepath.Join(dir, lockName), os.O_RDONLY)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	b := make([]byte, 256)
-	n, _ := f.ReadAt(b, 0)
-	line, _, _ := strings.Cut(string(b[:n]), "\n")
-	if line == "" {
-		return ""
-	}
-	return fmt.Sprintf(" by %q", line)
-}
-
-// openFile opens a regular file that is no link.
-func openFile(name string, flag int) (*os.File, error) {
-	f, err := os.OpenFile(name, flag|noFollow, 0o600)
+	folder, err := machine.OpenDir(dir, false)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%w: %s is not a regular file", backend.ErrFormat, filepath.Base(name))
+	l, err := folder.Lock(lockName, "")
+	err = errors.Join(err, folder.Close())
+	var taken *machine.HeldError
+	var odd *machine.OddFileError
+	switch {
+	case errors.As(err, &taken):
+		return nil, fmt.Errorf("%w: the store is %w", backend.ErrLocked, taken)
+	case errors.As(err, &odd):
+		return nil, fmt.Errorf("%w: not a papyra store: %w", backend.ErrFormat, odd)
+	case errors.Is(err, errors.ErrUnsupported): // one process at a time must be seen to otherwise
+		return io.NopCloser(nil), nil
+	case err != nil:
+		return nil, err
 	}
+	if err := l.Say(machine.Holder()); err != nil && !kv.NoSpace(err) { // on a full disk nobody is named
+		return nil, errors.Join(err, l.Close())
+	}
+	return held{l}, nil
+}
+
+// lockShared locks the directory for who reads.
+func lockShared(dir string) (io.Closer, error) {
+	f, err := os.Open(dir)
 	if err != nil {
+		return nil, err
+	}
+	free, err := machine.Share(f)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+	case err != nil:
 		return nil, errors.Join(err, f.Close())
+	case !free:
+		taken := &machine.HeldError{Holder: machine.HolderOf(filepath.Join(dir, lockName))}
+		return nil, errors.Join(fmt.Errorf("%w: the store is %w", backend.ErrLocked, taken), f.Close())
 	}
 	return f, nil
 }

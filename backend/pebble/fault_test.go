@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,42 +15,13 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/enginetest"
 )
-
-// record is one to append.
-func record(n int) backend.Batch {
-	return backend.Batch{Stream: "s", Expected: backend.Any, Records: []backend.Record{{Payload: make([]byte, n)}}}
-}
-
-func read(t *testing.T, b *backend.Backend) (n int) {
-	t.Helper()
-	for _, err := range b.Read(t.Context(), backend.Query{}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	return n
-}
-
-// mountTmpfs mounts a small file system.
-func mountTmpfs(t *testing.T, size string) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI needs to mount a tmpfs: %v", err)
-		}
-		t.Skipf("SKIPPED: a small file system can't be mounted, which needs root: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
-	return dir
-}
 
 // A disk that is full is ErrNoSpace soon, and nothing else, as long as the room that is to stay is
 // enough; appends go on when there is room.
 func TestARealFullDiskHeals(t *testing.T) {
-	dir := mountTmpfs(t, "24m")
+	dir := enginetest.SmallDisk(t, 24)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -65,7 +35,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 	for round := range 3 {
 		for {
 			began := time.Now()
-			_, err := b.Append(t.Context(), record(20_000))
+			_, err := b.Append(t.Context(), enginetest.Record(20_000))
 			if took := time.Since(began); took > 5*time.Second {
 				t.Fatalf("an append took %v", took)
 			}
@@ -77,7 +47,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 			}
 			stored++
 		}
-		if n := read(t, b); n != stored || stored < 100 {
+		if n := enginetest.Count(t, b); n != stored || stored < 100 {
 			t.Fatalf("%d records of %d", n, stored)
 		}
 		if report, err := b.Scan(t.Context(), nil); err != nil || !report.Clean() {
@@ -88,7 +58,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 		}
 	}
 	if !until(10*time.Second, func() bool { // compactions have room for a while that they give back
-		_, err = b.Append(t.Context(), record(20_000))
+		_, err = b.Append(t.Context(), enginetest.Record(20_000))
 		return err == nil
 	}) {
 		t.Fatal(err)
@@ -96,7 +66,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 	if err := b.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := read(t, b); n != stored+1 {
+	if n := enginetest.Count(t, b); n != stored+1 {
 		t.Fatalf("%d records of %d", n, stored+1)
 	}
 	t.Logf("%d records of 20 kB in three rounds; appends go on when there is room", stored)
@@ -105,7 +75,7 @@ func TestARealFullDiskHeals(t *testing.T) {
 // Where nothing is to stay free, pebble meets the full disk itself: the handle is poisoned, soon,
 // the process lives, and Reopen goes on when there is room.
 func TestARealFullDiskThatPebbleMeetsPoisons(t *testing.T) {
-	dir := mountTmpfs(t, "12m")
+	dir := enginetest.SmallDisk(t, 12)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 6<<20), 0o600); err != nil {
 		t.Fatal(err)
@@ -120,14 +90,14 @@ func TestARealFullDiskThatPebbleMeetsPoisons(t *testing.T) {
 		if time.Since(began) > 30*time.Second {
 			t.Fatal("no end")
 		}
-		_, err = b.Append(t.Context(), record(20_000))
+		_, err = b.Append(t.Context(), enginetest.Record(20_000))
 	}
 	stored--
 	if !errors.Is(err, backend.ErrPoisoned) && !errors.Is(err, backend.ErrNoSpace) {
 		t.Fatalf("%v", err)
 	}
 	first := err
-	if n := read(t, b); n != stored {
+	if n := enginetest.Count(t, b); n != stored {
 		t.Fatalf("%d records of %d after %v", n, stored, first)
 	}
 	if err := os.Remove(ballast); err != nil {
@@ -136,86 +106,18 @@ func TestARealFullDiskThatPebbleMeetsPoisons(t *testing.T) {
 	if err := b.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := read(t, b); n != stored && n != stored+1 {
+	if n := enginetest.Count(t, b); n != stored && n != stored+1 {
 		t.Fatalf("%d records of %d", n, stored)
 	}
-	if _, err := b.Append(t.Context(), record(20_000)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(20_000)); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%d records, then %v", stored, first)
 }
 
-func TestAReadOnlyMountIsRead(t *testing.T) {
-	dir := mountTmpfs(t, "24m")
-	store := filepath.Join(dir, "store")
-	o := &Options{FreeBytes: 1 << 20}
-	b, err := Open(t.Context(), store, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(b.Close(), os.Remove(filepath.Join(store, lockName))); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, "size=24m"); err != nil {
-		t.Fatal(err)
-	}
-	if b, err := Open(t.Context(), store, o); !errors.Is(err, backend.ErrUnavailable) {
-		t.Fatalf("opened for writing: %v, %v", b, err)
-	}
-	b, err = Open(t.Context(), store, &Options{Options: backend.Options{ReadOnly: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := read(t, b); n != 1 {
-		t.Errorf("%d records", n)
-	}
-	if report, err := b.Scan(t.Context(), nil); err != nil || !report.Clean() {
-		t.Errorf("%+v, %v", report, err)
-	}
-	if err := b.Close(); err != nil {
-		t.Error(err)
-	}
-}
+func TestAReadOnlyMountIsRead(t *testing.T) { Tested.ReadsAReadOnlyMount(t, 48) }
 
-func TestWhoHoldsAStoreIsNamed(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "store")
-	b, err := Open(t.Context(), dir, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, readOnly := range []bool{false, true} {
-		began := time.Now()
-		_, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: readOnly}})
-		if !errors.Is(err, backend.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprintf("process %d on host", os.Getpid())) {
-			t.Errorf("read-only %v: %v", readOnly, err)
-		}
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("it took %v", took)
-		}
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	var readers []*backend.Backend
-	for range 2 {
-		r, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: true}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		readers = append(readers, r)
-	}
-	if _, err := Open(t.Context(), dir, nil); !errors.Is(err, backend.ErrLocked) {
-		t.Errorf("a writer beside readers: %v", err)
-	}
-	for _, r := range readers {
-		if err := r.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
+func TestWhoHoldsAStoreIsNamed(t *testing.T) { Tested.NamesItsHolder(t) }
 
 // All that the store makes is the owner's alone.
 func TestFilesAreTheOwnersAlone(t *testing.T) {
@@ -225,7 +127,7 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 40 {
-		if _, err := b.Append(t.Context(), record(20_000)); err != nil {
+		if _, err := b.Append(t.Context(), enginetest.Record(20_000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -285,7 +187,7 @@ func TestWhatWasDeletedIsInNoFile(t *testing.T) {
 	}
 	for round := range 3 {
 		for i := range 30 {
-			batch := record(10_000)
+			batch := enginetest.Record(10_000)
 			if i%3 == 0 {
 				batch.Stream, batch.Records[0].Payload = "gone", append(secret, make([]byte, 10_000)...)
 			}
@@ -303,7 +205,7 @@ func TestWhatWasDeletedIsInNoFile(t *testing.T) {
 			t.Errorf("round %d: it is still in %v", round, in)
 		}
 	}
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Close(); err != nil {
@@ -321,21 +223,21 @@ func TestAFailedSyncPoisons(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	_, heal := d.Fail(&Fault{When: func(op Op) bool { return op.Kind == OpSync }, Times: 1, Err: syscall.EIO})
-	if _, err := b.Append(t.Context(), record(10)); !errors.Is(err, backend.ErrPoisoned) || !errors.Is(err, backend.ErrUnknownOutcome) {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); !errors.Is(err, backend.ErrPoisoned) || !errors.Is(err, backend.ErrUnknownOutcome) {
 		t.Fatalf("%v", err)
 	}
 	heal()
 	before := d.Digest()
 	for range 100 {
-		if _, err := b.Append(t.Context(), record(10_000)); !errors.Is(err, backend.ErrPoisoned) {
+		if _, err := b.Append(t.Context(), enginetest.Record(10_000)); !errors.Is(err, backend.ErrPoisoned) {
 			t.Fatalf("%v", err)
 		}
 	}
-	if n := read(t, b); n != 1 {
+	if n := enginetest.Count(t, b); n != 1 {
 		t.Errorf("%d records", n)
 	}
 	if d.Digest() != before {
@@ -344,7 +246,7 @@ func TestAFailedSyncPoisons(t *testing.T) {
 	if err := b.Reopen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Append(t.Context(), record(10)); err != nil {
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(b.Close(), d.Left()); err != nil {

@@ -1,18 +1,16 @@
 package pebble
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
 )
 
 // The golden store of format 1 is testdata/v1, and one of a format that is not there yet is
@@ -20,69 +18,11 @@ import (
 // reason to.
 const goldenName, futureName = "testdata/v1", "testdata/future"
 
-// goldenBatches is what is in it.
-func goldenBatches() (list []backend.Batch) {
-	meta, _ := backend.MakeMeta("trace", "0af7")
-	for i := range 12 {
-		b := backend.Batch{Stream: fmt.Sprintf("account/%d", i%3), Expected: backend.Any, Epoch: uint64(i % 2 * (i / 11))}
-		for j := range 1 + i%2 {
-			b.Records = append(b.Records, backend.Record{Type: "deposited", Schema: 2, Time: time.Unix(1_800_000_000, int64(i*100+j)).UTC(), Payload: fmt.Appendf(nil, "payload %d/%d", i, j), Meta: meta})
-		}
-		list = append(list, b)
-	}
-	return append(list, backend.Batch{Stream: "$sys/bank/audit", Expected: backend.Any, Records: []backend.Record{{Time: time.Unix(1_800_000_001, 0).UTC(), Payload: []byte("audit")}}})
-}
-
 func TestTheGoldenStoreOfFormat1IsReadForEver(t *testing.T) {
 	if os.Getenv("PAPYRA_GOLDEN") != "" {
 		writeGolden(t)
 	}
-	dir := golden(t, goldenName)
-	for _, readOnly := range []bool{true, false} {
-		b, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: readOnly, Startup: backend.Startup{Full: true}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		position := backend.Position(0)
-		versions := map[string]backend.Version{}
-		var want []backend.Record
-		for _, batch := range goldenBatches() {
-			for _, r := range batch.Records {
-				versions[batch.Stream]++
-				r.Stream, r.Version, r.Position = batch.Stream, versions[batch.Stream], 0
-				want = append(want, r)
-			}
-		}
-		i := 0
-		for r, err := range b.Read(t.Context(), backend.Query{}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if i == len(want) {
-				t.Fatal("there is more than was written")
-			}
-			w := &want[i]
-			if r.Stream != w.Stream || r.Version != w.Version || r.Position <= position || !bytes.Equal(r.Payload, w.Payload) || !r.Time.Equal(w.Time) || r.Type != w.Type || !bytes.Equal(r.Meta, w.Meta) {
-				t.Errorf("record %d: %+v, want %+v", i, r, w)
-			}
-			position = r.Position
-			i++
-		}
-		if i != len(want) {
-			t.Errorf("%d records of %d", i, len(want))
-		}
-		if snap, err := b.Snapshot(t.Context(), "account/0", 0); err != nil || string(snap.Payload) != "state" || snap.Version != 2 {
-			t.Errorf("snapshot: %+v, %v", snap, err)
-		}
-		if !readOnly {
-			if res, err := b.Append(t.Context(), backend.Batch{Stream: "s", Expected: backend.Any, Records: []backend.Record{{Payload: []byte("x")}}}); err != nil || res.Position <= position {
-				t.Errorf("append: %+v, %v", res, err)
-			}
-		}
-		if err := b.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	kvtest.ReadsGolden(t, Tested, golden(t, goldenName))
 }
 
 // A store that a newer version wrote is refused, and not changed by a byte.
@@ -108,36 +48,9 @@ func TestANewerFormatIsRefusedAndLeftUntouched(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			dir := golden(t, futureName)
 			change(t, dir)
-			before := content(t, dir)
-			for _, readOnly := range []bool{true, false} {
-				_, err := Open(t.Context(), dir, &Options{Options: backend.Options{ReadOnly: readOnly}})
-				if !errors.Is(err, backend.ErrFormat) {
-					t.Errorf("read-only %v: %v", readOnly, err)
-				}
-			}
-			if after := content(t, dir); !bytes.Equal(before, after) {
-				t.Error("a file has changed")
-			}
+			kvtest.RefusesNewer(t, Tested, dir)
 		})
 	}
-}
-
-// content is what is in a directory, but for who holds it.
-func content(t *testing.T, dir string) (all []byte) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(name string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() || e.Name() == lockName {
-			return err
-		}
-		b, err := os.ReadFile(name)
-		all = fmt.Appendf(all, "%s %d\n", name, len(b))
-		all = append(all, b...)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
 }
 
 // golden is a copy of a golden store.
@@ -159,7 +72,7 @@ func writeGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, batch := range goldenBatches() {
+	for i, batch := range kvtest.GoldenBatches() {
 		if i == 8 { // what comes before is in a table, and what follows in a log
 			if err := b.Close(); err != nil {
 				t.Fatal(err)
@@ -174,9 +87,7 @@ func writeGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := b.SaveSnapshot(t.Context(), backend.Record{Stream: "account/0", Version: 2, Time: time.Unix(1_800_000_002, 0), Payload: []byte("state")}); err != nil {
-		t.Fatal(err)
-	}
+	kvtest.SaveGoldenState(t, b)
 	if err := errors.Join(b.Close(), os.Remove(filepath.Join(goldenName, lockName)), os.CopyFS(futureName, os.DirFS(goldenName))); err != nil {
 		t.Fatal(err)
 	}

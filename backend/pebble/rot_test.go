@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,9 +15,6 @@ import (
 	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
 )
 
-// long is set for the sweeps of make crash.
-var long = os.Getenv("PAPYRA_LONG") != ""
-
 // small are options with which a store of a few records has tables of many blocks.
 var small = Options{MemTableBytes: 256 << 10, BlockBytes: 256, CacheBytes: 1 << 20, FreeBytes: 1 << 20}
 
@@ -28,17 +26,6 @@ func opener(d *MemDisk, o Options) kvtest.Opener {
 		}
 		return OpenOn(ctx, d, own)
 	}
-}
-
-// times is how many cases a sweep has.
-func times(short, more int) int {
-	switch {
-	case long:
-		return more
-	case testing.Short():
-		return max(20, short/10)
-	}
-	return short
 }
 
 // kept reports whether rot in a file is of interest: what is not looked at can't matter.
@@ -106,11 +93,11 @@ func rotten(t *testing.T, what string, cases, most int, crashed bool, rot func(r
 		}
 		os.RemoveAll(d.Saves)
 	}
-	c.Log(t, what)
+	c.Log(t, "pebble, "+what)
 }
 
 func TestAnyFlippedBitIsNoticedAndLosesNothing(t *testing.T) {
-	rotten(t, "a flipped bit", times(400, 20_000), 0, true, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a flipped bit", kvtest.Times(400, 20_000), 0, true, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		at, bit := rng.IntN(len(b)), rng.IntN(8)
 		b[at] ^= 1 << bit
 		return b, fmt.Sprintf("offset %d bit %d", at, bit)
@@ -118,7 +105,7 @@ func TestAnyFlippedBitIsNoticedAndLosesNothing(t *testing.T) {
 }
 
 func TestALostSectorIsNoticed(t *testing.T) {
-	rotten(t, "a lost sector of 512 bytes", times(100, 3_000), 1000, false, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a lost sector of 512 bytes", kvtest.Times(100, 3_000), 1000, false, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		at := rng.IntN((len(b)+511)>>9) << 9
 		clear(b[at:min(at+512, len(b))])
 		return b, fmt.Sprintf("offset %d", at)
@@ -126,8 +113,29 @@ func TestALostSectorIsNoticed(t *testing.T) {
 }
 
 func TestACutFileIsNoticed(t *testing.T) {
-	rotten(t, "a cut file", times(60, 2_000), 1000, false, func(rng *rand.Rand, b []byte) ([]byte, string) {
+	rotten(t, "a cut file", kvtest.Times(60, 2_000), 1000, false, func(rng *rand.Rand, b []byte) ([]byte, string) {
 		at := rng.IntN(len(b))
 		return b[:at], fmt.Sprintf("cut at %d", at)
 	})
+}
+
+// A log that is gone takes with it what is in no table yet, and pebble does not miss it.
+func TestAMissingLogIsNoticed(t *testing.T) {
+	d := NewMemDisk(t.TempDir())
+	flushAtClose = false
+	tr := kvtest.MakeStore(t, opener(d, small))
+	flushAtClose = true
+	c := kvtest.Counts{Much: true}
+	for _, name := range d.Files() {
+		if !isLog(name) || len(d.Content(name)) < 100 {
+			continue
+		}
+		without := d.Crash(100, rand.New(rand.NewPCG(1, 2)))
+		without.Saves = t.TempDir()
+		if err := errors.Join(without.Remove(name), syncDir(without, path.Dir(name))); err != nil {
+			t.Fatal(err)
+		}
+		c.Judge(t, name, opener(without, small), tr, 1000)
+	}
+	c.Log(t, "pebble, a missing log")
 }

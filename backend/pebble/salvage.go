@@ -164,6 +164,11 @@ func (e *engine) salvage(findings []backend.Anomaly) (*salvaged, error) {
 			return nil, err
 		}
 	}
+	for name := range sealed {
+		if _, there := sizes[name]; isLog(name) && !there { // nobody knows what was in it
+			s.lost.before = math.MaxUint64
+		}
+	}
 	s.settle()
 	return s, nil
 }

@@ -3,7 +3,6 @@ package pebble
 import (
 	"bytes"
 	"path"
-	"sort"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/kv"
@@ -11,11 +10,17 @@ import (
 
 // What was salvaged, as a kv.Snapshot: see salvage.go.
 
-// seek returns the first entry that is not below key.
-func (s *salvaged) seek(key []byte) (at int, there bool) {
-	at = sort.Search(len(s.entries), func(i int) bool { return s.entries[i].key >= string(key) })
-	return at, at < len(s.entries) && s.entries[at].key == string(key)
+// list is what was salvaged.
+func (s *salvaged) list() kv.Listed {
+	return kv.Listed{
+		Len:   len(s.entries),
+		Key:   func(i int) string { return s.entries[i].key },
+		Value: func(i int, dst []byte) ([]byte, error) { return s.value(s.entries[i], dst) },
+	}
 }
+
+// seek returns the first entry that is not below key.
+func (s *salvaged) seek(key []byte) (at int, there bool) { return s.list().Find(key) }
 
 func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
 	if e.table < 0 {
@@ -40,59 +45,7 @@ func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
 }
 
 func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
-	at, there := s.seek(key)
-	if !there {
-		return dst, false, nil
-	}
-	value, err = s.value(s.entries[at], dst)
-	return value, true, err
+	return s.list().Get(key, dst)
 }
 
-func (s *salvaged) Cursor(low, high []byte) kv.Cursor {
-	from, _ := s.seek(low)
-	to, _ := s.seek(high)
-	return &salvagedCursor{s: s, from: from, to: to, at: -1}
-}
-
-type salvagedCursor struct {
-	s        *salvaged
-	from, to int // the entries that it goes through
-	at       int
-	err      error
-}
-
-func (c *salvagedCursor) there() bool { return c.at >= c.from && c.at < c.to }
-
-func (c *salvagedCursor) Seek(key []byte) bool {
-	at, _ := c.s.seek(key)
-	c.at = max(at, c.from)
-	return c.there()
-}
-
-func (c *salvagedCursor) SeekBelow(key []byte) bool {
-	at, _ := c.s.seek(key)
-	c.at = min(at, c.to) - 1
-	return c.there()
-}
-
-func (c *salvagedCursor) Next() bool {
-	c.at++
-	return c.there()
-}
-
-func (c *salvagedCursor) Prev() bool {
-	c.at--
-	return c.there()
-}
-
-func (c *salvagedCursor) Key() []byte { return []byte(c.s.entries[c.at].key) }
-
-func (c *salvagedCursor) Value(dst []byte) (value []byte, err error) {
-	value, err = c.s.value(c.s.entries[c.at], dst)
-	c.err = err
-	return value, err
-}
-
-func (c *salvagedCursor) Err() error { return c.err }
-
-func (c *salvagedCursor) Close() error { return nil }
+func (s *salvaged) Cursor(low, high []byte) kv.Cursor { return s.list().Cursor(low, high) }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // history is what a workload was told, stream by stream.
@@ -164,13 +165,7 @@ func TestWhatWasAcknowledgedSurvivesPowerCuts(t *testing.T) {
 		h *history
 	}
 	rng := rand.New(rand.NewPCG(5, uint64(time.Now().UnixNano())))
-	every, lives := 6, 2
-	switch {
-	case long:
-		every, lives = 1, 30
-	case testing.Short():
-		every, lives = 40, 1
-	}
+	every, lives := machine.Rounds(40, 6, 1), machine.Rounds(1, 2, 30)
 	cuts, again := 0, 0
 	for range lives {
 		d, h := NewMemDisk(t.TempDir()), newHistory()
@@ -229,7 +224,7 @@ func TestWhatWasAcknowledgedSurvivesPowerCuts(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d power cuts, and %d after them", cuts, again)
+	t.Logf("attack: pebble, the power of a disk in memory: %d cuts, %d more while what they left was opened, all acknowledged records there", cuts, again)
 	if cuts == 0 || !testing.Short() && again == 0 {
 		t.Error("they are too few")
 	}
@@ -239,13 +234,7 @@ func TestWhatWasAcknowledgedSurvivesPowerCuts(t *testing.T) {
 // process lives, nothing hangs, nothing that was acknowledged is lost, and the store goes on
 // when the medium does.
 func TestAFailureOfAnyCallLosesNothing(t *testing.T) {
-	step := 9
-	switch {
-	case long:
-		step = 1
-	case testing.Short():
-		step = 60
-	}
+	step := machine.Rounds(60, 9, 1)
 	cases, poisoned, full := 0, 0, 0
 	for kind, name := range []string{"read", "write", "name", "sync"} {
 		for _, cause := range []error{syscall.EIO, syscall.ENOSPC} {
@@ -298,7 +287,7 @@ func TestAFailureOfAnyCallLosesNothing(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d failures: %d poisoned, %d found no space", cases, poisoned, full)
+	t.Logf("attack: pebble, a failure of any call: %d cases, %d poisoned, %d found no space, all acknowledged records there", cases, poisoned, full)
 	if poisoned == 0 || full == 0 {
 		t.Error("some kind was not met")
 	}

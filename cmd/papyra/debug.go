@@ -28,12 +28,12 @@ func (a *app) debugCommand() *cobra.Command {
 		Use:     "debug",
 		Short:   "Run an engine's own tools",
 		Long:    debugLong,
-		Example: "  papyra debug bolt --help",
+		Example: "  papyra debug bolt --help\n  papyra debug pebble --help",
 		Args:    unknownCommand,
 		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.SuggestionsMinimumDistance = 2
-	c.AddCommand(a.debugBoltCommand())
+	c.AddCommand(a.debugBoltCommand(), a.debugPebbleCommand())
 	return c
 }
 
@@ -52,31 +52,38 @@ func (a *app) debugBoltCommand() *cobra.Command {
 				fmt.Fprintln(a.out, "\nbbolt's own help:")
 				args = []string{"--help"}
 			}
-			args, err := a.boltFiles(args)
+			args, err := withFiles("bolt", args, func(dir string) ([]string, error) { return []string{filepath.Join(dir, bolt.FileName)}, nil })
 			if err != nil {
 				return err
 			}
-			return runTool(c, bbolt.NewRootCommand(), args)
+			tool := bbolt.NewRootCommand()
+			tool.SetOut(c.OutOrStdout())
+			return runTool(c, tool, args)
 		},
 	}
 }
 
-// boltFiles puts the files of stores in the place of their URLs.
-func (a *app) boltFiles(args []string) (out []string, err error) {
+// withFiles puts an engine's own files in a store's directory in the place of URLs of its stores.
+func withFiles(engine string, args []string, files func(dir string) ([]string, error)) (out []string, err error) {
 	for _, arg := range args {
-		if strings.HasPrefix(arg, "bolt:") {
+		if strings.HasPrefix(arg, engine+":") {
 			other := &app{store: arg}
 			p, err := other.place()
 			if err != nil {
 				return nil, err
 			}
 			if p.dir() == "" {
-				return nil, usagef("%s names no directory: want bolt:///absolute/path", p)
+				return nil, usagef("%s names no directory: want %s:///absolute/path", p, engine)
 			}
 			if err := errors.Join(p.missing(), p.held()); err != nil { // bbolt would wait for ever
 				return nil, &openError{p, err}
 			}
-			arg = filepath.Join(p.dir(), bolt.FileName)
+			names, err := files(p.dir())
+			if err != nil {
+				return nil, &openError{p, err}
+			}
+			out = append(out, names...)
+			continue
 		}
 		out = append(out, arg)
 	}
@@ -94,7 +101,6 @@ func runTool(c, tool *cobra.Command, args []string) (err error) {
 	tool.SilenceErrors, tool.SilenceUsage = true, true
 	tool.SetArgs(args)
 	tool.SetIn(c.InOrStdin())
-	tool.SetOut(c.OutOrStdout())
 	tool.SetErr(c.ErrOrStderr())
 	return tool.ExecuteContext(c.Context())
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // plan is what a child is to do: open the store and append until it is killed, and what
@@ -170,7 +171,7 @@ func runChild(text string) {
 }
 
 func (w *worker) say(m message) {
-	m.at = clock()
+	m.at = machine.Clock()
 	if _, err := w.out.Write(m.encode()); err != nil {
 		os.Exit(4)
 	}

@@ -13,13 +13,14 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // TestACutOnAFullDiskGivesRoomBack fills a tmpfs to the last byte with a store of several
 // spans, deletes half of its streams, and compacts it there.
 func TestACutOnAFullDiskGivesRoomBack(t *testing.T) {
-	needRoot(t)
-	disk := tmpfs(t, 32<<20)
+	machine.NeedRoot(t)
+	disk := machine.Tmpfs(t, 32<<20)
 	dir := filepath.Join(disk, "store")
 	payload := bytes.Repeat([]byte("0123456789abcdef"), 256)
 	want := map[string]int{}
@@ -41,7 +42,7 @@ func TestACutOnAFullDiskGivesRoomBack(t *testing.T) {
 		mustClose(t, b)
 	}
 	b := open(t, dir, &file.Options{})
-	if err := stuff(filepath.Join(disk, "stuffing")); err != nil && !errors.Is(err, syscall.ENOSPC) {
+	if err := machine.Stuff(filepath.Join(disk, "stuffing")); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		t.Fatal(err)
 	}
 	for i := 0; ; i++ {

@@ -14,5 +14,5 @@
 // "attack:", for scripts.
 //
 // Where to read next: ledger_test.go for what is checked, child_test.go for what is
-// killed, machine_test.go for disks, packing_test.go for what becomes of full segments.
+// killed, packing_test.go for what becomes of full segments.
 package attack

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // storeMost is how large a store may grow before the next round begins another.
@@ -22,7 +23,7 @@ func smallSegments() file.Options { return file.Options{SegmentBytes: 8 << 10 <<
 // TestKilledAtAnyMomentNothingAcknowledgedIsLost kills a child that appends to the same
 // store, over and over: most times while it is compacting, recovering or opening.
 func TestKilledAtAnyMomentNothingAcknowledgedIsLost(t *testing.T) {
-	rounds := rounds(8, 40, 1000)
+	rounds := machine.Rounds(8, 40, 1000)
 	k := &killing{t: t, base: t.TempDir()}
 	k.begin()
 	for round := range rounds {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // descriptors is how many files this process has open.
@@ -257,22 +258,22 @@ var ways = map[string]func(t *testing.T, dir string){
 		mustClose(t, b)
 	},
 	"on a disk that dies": func(t *testing.T, dir string) {
-		needLoop(t)
-		v := newVolume(t, filepath.Dir(dir), 16<<20, "")
-		b := open(t, filepath.Join(v.dir, "store"), nil)
+		machine.NeedLoop(t)
+		v := machine.NewVolume(t, filepath.Dir(dir), 16<<20, "")
+		b := open(t, filepath.Join(v.Dir, "store"), nil)
 		l := new(ledger)
 		l.append(t, b, 1)
-		v.cut()
+		v.Cut()
 		_ = l.tryAppend(b, 2, 1)
 		_ = b.Reopen(t.Context())
 		_, _ = b.Scan(t.Context(), nil)
 		_ = b.Close()
-		v.umount()
+		v.Umount()
 	},
 }
 
 func TestNothingIsLeftOpenOrRunning(t *testing.T) {
-	rounds := rounds(1, 2, 30)
+	rounds := machine.Rounds(1, 2, 30)
 	before := descriptors(t)
 	for range rounds {
 		for name, way := range ways {

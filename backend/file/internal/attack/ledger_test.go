@@ -16,9 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // message is what a child tells its parent, in one write to a pipe that the kernel does
@@ -181,15 +180,6 @@ func (l *ledger) takeUntil(m message, cut int64) error {
 		return nil
 	}
 	return l.take(m)
-}
-
-// clock is the machine's monotonic clock, in nanoseconds.
-func clock() int64 {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		panic(err)
-	}
-	return now.Nano()
 }
 
 // take writes a message down. What can't be is an error.
@@ -474,7 +464,7 @@ func (l *ledger) tryAppend(b *backend.Backend, stream, count int) error {
 	}
 	res, err := b.Append(context.Background(), batchOf(&m))
 	answer := verdict(&m, res, err)
-	if answer.at = clock(); answer.kind == unknown {
+	if answer.at = machine.Clock(); answer.kind == unknown {
 		return err
 	}
 	return errors.Join(err, l.takeUntil(answer, l.until.Load()))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // The tests here are about what happens to records after their log segment is full: they
@@ -137,7 +138,7 @@ func TestReadersBesideCompactionSeeNoGap(t *testing.T) {
 			}
 		}
 	})
-	rounds := rounds(12, 60, 300)
+	rounds := machine.Rounds(12, 60, 300)
 	for i := range rounds {
 		if t.Failed() {
 			break

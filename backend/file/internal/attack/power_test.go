@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 const volumeBytes = 96 << 20
@@ -24,8 +25,8 @@ const volumeBytes = 96 << 20
 // second cut is followed by another while what the first has left is being mended, or
 // just has been.
 func TestAPowerCutLosesNothingAcknowledged(t *testing.T) {
-	needLoop(t)
-	total := rounds(6, 24, 600)
+	machine.NeedLoop(t)
+	total := machine.Rounds(6, 24, 600)
 	for name, how := range map[string]struct {
 		options string
 		mkfs    []string
@@ -51,7 +52,7 @@ func TestAPowerCutLosesNothingAcknowledged(t *testing.T) {
 // powered is a store on a file system whose power can be cut.
 type powered struct {
 	t                         *testing.T
-	v                         *volume
+	v                         *machine.Volume
 	dir                       string // the store
 	l                         *ledger
 	rounds, cuts, stores      int
@@ -60,7 +61,7 @@ type powered struct {
 }
 
 func newPowered(t *testing.T, size int64, options string, mkfs ...string) *powered {
-	p := &powered{t: t, v: newVolume(t, tmpfs(t, 3*int(size)), size, options, mkfs...)}
+	p := &powered{t: t, v: machine.NewVolume(t, machine.Tmpfs(t, 3*int(size)), size, options, mkfs...)}
 	p.begin()
 	return p
 }
@@ -73,7 +74,7 @@ func (p *powered) begin() {
 		_ = os.RemoveAll(p.dir)
 	}
 	p.stores++
-	p.dir, p.l = filepath.Join(p.v.dir, fmt.Sprintf("store-%d", p.stores)), new(ledger)
+	p.dir, p.l = filepath.Join(p.v.Dir, fmt.Sprintf("store-%d", p.stores)), new(ledger)
 }
 
 func (p *powered) report(name string) {
@@ -88,14 +89,14 @@ func (p *powered) report(name string) {
 // power is cut and comes back.
 func (p *powered) cycle() {
 	p.t.Helper()
-	p.v.umount()
-	p.v.mount()
+	p.v.Umount()
+	p.v.Mount()
 	p.cuts++
 }
 
 func (p *powered) round(round int) {
 	p.t.Helper()
-	if free(p.t, p.v.dir) < volumeBytes/2 || round%4 == 3 { // a young store has more of its first moments
+	if machine.Free(p.t, p.v.Dir) < volumeBytes/2 || round%4 == 3 { // a young store has more of its first moments
 		p.begin()
 	}
 	p.rounds++
@@ -109,8 +110,8 @@ func (p *powered) round(round int) {
 	cut := make(chan struct{})
 	time.AfterFunc(after, func() {
 		defer close(cut)
-		c.until.Store(clock())
-		p.v.cut()
+		c.until.Store(machine.Clock())
+		p.v.Cut()
 		time.Sleep(2 * time.Millisecond) // what is under way fails, and must not be acknowledged
 		c.kill()
 	})
@@ -165,8 +166,8 @@ func (p *powered) cutWhileMending() {
 	p.listenToDying(c, nil)
 	cut := make(chan struct{})
 	time.AfterFunc(time.Duration(rand.IntN(6000))*time.Microsecond, func() {
-		p.l.until.Store(clock())
-		p.v.cut()
+		p.l.until.Store(machine.Clock())
+		p.v.Cut()
 		close(cut)
 	})
 	small := smallSegments()
@@ -194,17 +195,17 @@ func (p *powered) cutWhileMending() {
 // TestAPowerCutOnAFullDiskLosesNothingAcknowledged cuts the power of a disk that is full, or
 // has just been, or is again.
 func TestAPowerCutOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
-	needLoop(t)
+	machine.NeedLoop(t)
 	p := newPowered(t, 24<<20, "data=ordered,commit=1000")
-	weight := filepath.Join(p.v.dir, "ballast")
+	weight := filepath.Join(p.v.Dir, "ballast")
 	refused := 0
-	for round := range rounds(2, 8, 200) {
+	for round := range machine.Rounds(2, 8, 200) {
 		p.rounds++
 		p.begin()
 		if err := os.RemoveAll(p.dir); err != nil {
 			t.Fatal(err)
 		}
-		ballast(t, weight, free(t, p.v.dir)-(1+rand.IntN(3))<<20)
+		machine.Ballast(t, weight, machine.Free(t, p.v.Dir)-(1+rand.IntN(3))<<20)
 		c := start(t, plan{Dir: p.dir, Fails: true, Full: true, Large: round%2 == 1, Compact: round%4 < 2})
 		c.ready(t)
 		cut := make(chan struct{})
@@ -216,11 +217,11 @@ func TestAPowerCutOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 				time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
 			}
 			if round%3 == 2 {
-				_ = stuff(weight)
+				_ = machine.Stuff(weight)
 				time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
 			}
-			c.until.Store(clock())
-			p.v.cut()
+			c.until.Store(machine.Clock())
+			p.v.Cut()
 			time.Sleep(2 * time.Millisecond)
 			c.kill()
 		}()
@@ -245,9 +246,9 @@ func TestAPowerCutOnAFullDiskLosesNothingAcknowledged(t *testing.T) {
 // mounted file system, while a child that was appending is stopped, and goes on with the
 // copy: what has reached the disk is all there is.
 func TestACopyOfTheDiskUnderAppendsHoldsAllThatWasAcknowledged(t *testing.T) {
-	needLoop(t)
+	machine.NeedLoop(t)
 	p := newPowered(t, volumeBytes, "data=ordered,commit=1000")
-	for round := range rounds(3, 10, 200) {
+	for round := range machine.Rounds(3, 10, 200) {
 		p.copied()
 		if t.Failed() {
 			t.Fatalf("round %d: the store is %s", round, keep(t, p.dir))
@@ -258,18 +259,18 @@ func TestACopyOfTheDiskUnderAppendsHoldsAllThatWasAcknowledged(t *testing.T) {
 
 func (p *powered) copied() {
 	p.t.Helper()
-	if free(p.t, p.v.dir) < volumeBytes/2 {
+	if machine.Free(p.t, p.v.Dir) < volumeBytes/2 {
 		p.begin()
 	}
 	p.rounds++
 	c := start(p.t, plan{Dir: p.dir, Compact: rand.IntN(2) == 0})
 	c.ready(p.t)
-	copyTo := p.v.image + ".copy"
+	copyTo := p.v.Image + ".copy"
 	done := make(chan error, 1)
 	time.AfterFunc(time.Duration(1+rand.IntN(100))*time.Millisecond, func() {
 		_ = c.cmd.Process.Signal(syscall.SIGSTOP)
 		waitStopped(c.cmd.Process.Pid)
-		done <- copySparse(p.v.image, copyTo)
+		done <- copySparse(p.v.Image, copyTo)
 		c.kill()
 	})
 	c.listen(p.t, p.l, nil)
@@ -277,11 +278,11 @@ func (p *powered) copied() {
 		p.t.Fatal(err)
 	}
 	p.copies++
-	p.v.umount()
-	if err := os.Rename(copyTo, p.v.image); err != nil {
+	p.v.Umount()
+	if err := os.Rename(copyTo, p.v.Image); err != nil {
 		p.t.Fatal(err)
 	}
-	p.v.mount()
+	p.v.Mount()
 	p.verify()
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 func readOnly() *file.Options {
@@ -40,7 +41,7 @@ func mustBeLocked(t *testing.T, dir string, holder int) {
 }
 
 func TestOneProcessWritesAndOthersRead(t *testing.T) {
-	rounds, holders, killed, acked, lost := rounds(2, 5, 100), 0, 0, 0, 0
+	rounds, holders, killed, acked, lost := machine.Rounds(2, 5, 100), 0, 0, 0, 0
 	for round := range rounds {
 		dir := filepath.Join(t.TempDir(), "store")
 		l := new(ledger)
@@ -139,7 +140,7 @@ func openIn(t *testing.T, pid int, dir string) (names []string) {
 // and over, while another process appends, packs, compacts and is killed. What a reader has
 // open does not go away below it.
 func TestAReaderBesideAWritingProcessSeesOnlyWhatWasAppended(t *testing.T) {
-	rounds, reads, acked, lost := rounds(2, 4, 100), 0, 0, 0
+	rounds, reads, acked, lost := machine.Rounds(2, 4, 100), 0, 0, 0
 	for round := range rounds {
 		dir := filepath.Join(t.TempDir(), "store")
 		c := start(t, plan{Dir: dir, Compact: round%2 == 1})

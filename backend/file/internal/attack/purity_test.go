@@ -20,6 +20,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // marker begins the payload of one record of the store that is damaged here, and its
@@ -228,7 +229,7 @@ func flipEach(t *testing.T, whole string, packed bool) {
 	healthy := contents(t, open(t, whole, readOnly()))
 	flips, exits, notices, quarantined := 0, 0, 0, 0
 	seen := map[string]bool{}
-	for _, p := range places(t, whole, rounds(1, 4, 60)) {
+	for _, p := range places(t, whole, machine.Rounds(1, 4, 60)) {
 		dir := filepath.Join(t.TempDir(), "store")
 		if err := errors.Join(copyTree(whole, dir), flip(filepath.Join(dir, p.file), p.at)); err != nil {
 			t.Fatal(err)
@@ -371,10 +372,10 @@ var harms = map[string]func(dir string, names []string) error{
 // TestAScanChangesNothingAndWorksOnAReadOnlyMount scans stores, healthy and damaged, on a
 // mount that lets nothing be written.
 func TestAScanChangesNothingAndWorksOnAReadOnlyMount(t *testing.T) {
-	needRoot(t)
+	machine.NeedRoot(t)
 	stores := []string{build(t, true), build(t, false)}
 	scans, damaged := 0, 0
-	for round := range rounds(2, 4, 60) {
+	for round := range machine.Rounds(2, 4, 60) {
 		whole := stores[round%2]
 		for what, harm := range harms {
 			dir := filepath.Join(t.TempDir(), "store")
@@ -411,7 +412,7 @@ func TestAScanChangesNothingAndWorksOnAReadOnlyMount(t *testing.T) {
 			default:
 				t.Errorf("%s: %v", what, err)
 			}
-			unmount(t, mount)
+			machine.Unmount(t, mount)
 			if tree(t, dir) != before {
 				t.Errorf("%s: something has changed", what)
 			}

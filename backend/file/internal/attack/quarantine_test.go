@@ -15,6 +15,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // ignoring opens a store whatever is wrong with it.
@@ -107,10 +108,10 @@ func TestAfterAQuarantineNoPositionIsGivenAgain(t *testing.T) {
 // TestAQuarantineOnAFullDiskLosesNothing damages records, and gives them up on a disk that
 // has no room for what is packed.
 func TestAQuarantineOnAFullDiskLosesNothing(t *testing.T) {
-	needRoot(t)
-	rounds, full := rounds(3, 8, 100), 0
+	machine.NeedRoot(t)
+	rounds, full := machine.Rounds(3, 8, 100), 0
 	for round := range rounds {
-		disk := tmpfs(t, 2<<20)
+		disk := machine.Tmpfs(t, 2<<20)
 		dir := filepath.Join(disk, "store")
 		b := open(t, dir, tiny())
 		for i := range 100 {
@@ -128,7 +129,7 @@ func TestAQuarantineOnAFullDiskLosesNothing(t *testing.T) {
 		if err := flip(name, at+20); err != nil {
 			t.Fatal(err)
 		}
-		_ = stuff(filepath.Join(disk, "stuffing"))
+		_ = machine.Stuff(filepath.Join(disk, "stuffing"))
 		b = ignoring(t, dir)
 		begun := time.Now()
 		_, err := b.Recover(t.Context(), backend.RecoveryOptions{Mode: backend.Quarantine})
@@ -173,8 +174,8 @@ func TestAQuarantineOnAFullDiskLosesNothing(t *testing.T) {
 // TestTheReserveLetsAStoreOpenOnAFullDisk kills the holder of a large store and opens it when
 // not a byte is free: the manifest is written anew in the room that the reserve gives.
 func TestTheReserveLetsAStoreOpenOnAFullDisk(t *testing.T) {
-	needRoot(t)
-	disk := tmpfs(t, 64<<20)
+	machine.NeedRoot(t)
+	disk := machine.Tmpfs(t, 64<<20)
 	dir := filepath.Join(disk, "store")
 	b := open(t, dir, &file.Options{})
 	for range 18 {
@@ -188,7 +189,7 @@ func TestTheReserveLetsAStoreOpenOnAFullDisk(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "reserve")); err != nil {
 		t.Fatalf("a store of 18 MiB has no reserve: %v", err)
 	}
-	_ = stuff(filepath.Join(disk, "stuffing"))
+	_ = machine.Stuff(filepath.Join(disk, "stuffing"))
 	b = open(t, dir, &file.Options{})
 	n := 0
 	for _, err := range b.Read(t.Context(), backend.Query{Stream: "large"}) {

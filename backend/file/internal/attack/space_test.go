@@ -17,6 +17,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // prompt is how long an answer may take on a full disk.
@@ -52,7 +53,7 @@ func (f *full) drop(i int) {
 
 // stuff fills the disk to the last byte.
 func (f *full) stuff() {
-	if err := stuff(f.stuffing()); err != nil && !errors.Is(err, syscall.ENOSPC) {
+	if err := machine.Stuff(f.stuffing()); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		f.t.Fatal(err)
 	}
 }
@@ -91,31 +92,31 @@ func (f *full) fill() {
 
 // TestOnAFullDiskNothingIsLostAndAppendsResume fills real disks.
 func TestOnAFullDiskNothingIsLostAndAppendsResume(t *testing.T) {
-	needRoot(t)
+	machine.NeedRoot(t)
 	for _, small := range []int{2 << 20, 5 << 20} {
 		t.Run(fmt.Sprintf("tmpfs of %d MiB", small>>20), func(t *testing.T) {
-			fillOften(t, tmpfs(t, small), small/4)
+			fillOften(t, machine.Tmpfs(t, small), small/4)
 		})
 	}
 	for _, mkfs := range [][]string{{"-b", "1024"}, {"-b", "4096", "-O", "^has_journal"}} {
 		t.Run(fmt.Sprintf("ext4 %v", mkfs), func(t *testing.T) {
-			needLoop(t)
-			v := newVolume(t, tmpfs(t, 64<<20), 8<<20, "", mkfs...)
-			fillOften(t, v.dir, 2<<20)
+			machine.NeedLoop(t)
+			v := machine.NewVolume(t, machine.Tmpfs(t, 64<<20), 8<<20, "", mkfs...)
+			fillOften(t, v.Dir, 2<<20)
 		})
 	}
 }
 
 func fillOften(t *testing.T, disk string, weight int) {
 	f := &full{t: t, disk: disk, dir: filepath.Join(disk, "store"), l: new(ledger)}
-	rounds, acked, lost := rounds(1, 3, 50), 0, 0
+	rounds, acked, lost := machine.Rounds(1, 3, 50), 0, 0
 	for round := range rounds {
 		f.o = file.Options{}
 		if round%2 == 0 {
 			f.o.SegmentBytes = 8 << 10 << rand.IntN(3)
 		}
 		for i := range 3 {
-			ballast(t, f.ballast(i), weight)
+			machine.Ballast(t, f.ballast(i), weight)
 		}
 		f.b = open(t, f.dir, &f.o)
 		f.round()
@@ -255,7 +256,7 @@ func (f *full) unclean() {
 	} else { // it could not open, which is all right if it says why
 		_ = c.in.Close()
 		_ = c.cmd.Wait()
-		if !containsNoSpace(c.stderr.String()) {
+		if !strings.Contains(c.stderr.String(), backend.ErrNoSpace.Error()) {
 			t.Errorf("a child on a full disk: %s", c.stderr.String())
 		}
 	}
@@ -322,7 +323,7 @@ func (f *full) reopen() {
 // TestAFileSizeLimitIsAFullDisk lets a child hit RLIMIT_FSIZE, which is met with short
 // writes and EFBIG.
 func TestAFileSizeLimitIsAFullDisk(t *testing.T) {
-	rounds, acked, refused := rounds(2, 6, 60), 0, 0
+	rounds, acked, refused := machine.Rounds(2, 6, 60), 0, 0
 	l := new(ledger)
 	for round := range rounds {
 		dir := filepath.Join(t.TempDir(), "store")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/file"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // TestASyncThatFailsPoisonsAndLosesNothing lets syncs fail as they fail in life: the image
@@ -18,10 +19,10 @@ import (
 // writes that it can't bring to the disk. The kernel says so once, at a sync, and then
 // thinks that all is well.
 func TestASyncThatFailsPoisonsAndLosesNothing(t *testing.T) {
-	needLoop(t)
+	machine.NeedLoop(t)
 	for _, thin := range []bool{false, true} {
 		t.Run(map[bool]string{false: "journal fails too", true: "journal is provisioned"}[thin], func(t *testing.T) {
-			rounds := rounds(2, 6, 60)
+			rounds := machine.Rounds(2, 6, 60)
 			acked, lost, poisoned, again, kept := 0, 0, 0, 0, 0
 			for round := range rounds {
 				f := newFailing(t, thin)
@@ -34,8 +35,8 @@ func TestASyncThatFailsPoisonsAndLosesNothing(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("round %d: the store is %s", round, keep(t, f.dir))
 				}
-				f.v.umount()
-				unmount(t, f.below)
+				f.v.Umount()
+				machine.Unmount(t, f.below)
 			}
 			t.Logf("attack: sync error (%s): %d rounds, %d acknowledged, %d lost, %d kept unacknowledged, %d poisoned, %d reopened without a new mount", filepath.Base(t.Name()), rounds, acked, lost, kept, poisoned, again)
 		})
@@ -46,7 +47,7 @@ func TestASyncThatFailsPoisonsAndLosesNothing(t *testing.T) {
 type failing struct {
 	t     *testing.T
 	below string // the small disk
-	v     *volume
+	v     *machine.Volume
 	dir   string
 	l     *ledger
 	b     *backend.Backend
@@ -55,10 +56,10 @@ type failing struct {
 // newFailing makes the disk. If it is thinly provisioned, the journal has its place on it,
 // as it has been written before; so data alone fails, and the file system goes on.
 func newFailing(t *testing.T, thin bool) *failing {
-	f := &failing{t: t, below: mountSmall(t, 64<<20), l: new(ledger)}
-	f.v = newVolume(t, f.below, 256<<20, "", "-b", "4096", "-E", "lazy_itable_init=0,nodiscard", "-N", "256", "-J", "size=4")
-	f.v.honest()
-	f.dir = filepath.Join(f.v.dir, "store")
+	f := &failing{t: t, below: machine.MountSmall(t, 64<<20), l: new(ledger)}
+	f.v = machine.NewVolume(t, f.below, 256<<20, "", "-b", "4096", "-E", "lazy_itable_init=0,nodiscard", "-N", "256", "-J", "size=4")
+	f.v.Honest()
+	f.dir = filepath.Join(f.v.Dir, "store")
 	if thin {
 		f.writeJournal()
 	}
@@ -69,12 +70,12 @@ func newFailing(t *testing.T, thin bool) *failing {
 func (f *failing) writeJournal() {
 	t := f.t
 	t.Helper()
-	d, err := os.Open(f.v.dir)
+	d, err := os.Open(f.v.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	name := filepath.Join(f.v.dir, "journalled")
+	name := filepath.Join(f.v.Dir, "journalled")
 	for range 500 { // of 1024 blocks or more, each transaction takes three at least
 		if err := errors.Join(os.WriteFile(name, nil, 0o600), d.Sync(), os.Remove(name), d.Sync()); err != nil {
 			t.Fatal(err)
@@ -87,7 +88,7 @@ func (f *failing) fail() {
 	t := f.t
 	t.Helper()
 	f.b = open(t, f.dir, &file.Options{})
-	resize(t, f.below, used(t, f.below)+rand.IntN(1<<20)+(64<<10))
+	machine.Resize(t, f.below, machine.Used(t, f.below)+rand.IntN(1<<20)+(64<<10))
 	var err error
 	for err == nil {
 		err = f.l.tryAppend(f.b, rand.IntN(streams), 1+rand.IntN(40))
@@ -133,7 +134,7 @@ func (f *failing) reads() {
 func (f *failing) mend(reopen bool) (reopened bool) {
 	t := f.t
 	t.Helper()
-	resize(t, f.below, 300<<20)
+	machine.Resize(t, f.below, 300<<20)
 	if reopen {
 		if err := f.b.Reopen(t.Context()); err == nil {
 			reopened = true
@@ -143,8 +144,8 @@ func (f *failing) mend(reopen bool) (reopened bool) {
 		}
 	}
 	_ = f.b.Close()
-	f.v.umount()
-	f.v.mount()
+	f.v.Umount()
+	f.v.Mount()
 	f.b = open(t, f.dir, &file.Options{})
 	f.check()
 	mustClose(t, f.b)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // The tests here look at each byte of small stores, and at what is missing from them. They
@@ -166,8 +167,8 @@ func TestASpanThatIsMissingIsDamage(t *testing.T) {
 
 // A cut that could be seen is durable, also where there was no room to pack anything.
 func TestACutThatWasSeenStays(t *testing.T) {
-	needRoot(t)
-	disk := tmpfs(t, 1<<20)
+	machine.NeedRoot(t)
+	disk := machine.Tmpfs(t, 1<<20)
 	dir := filepath.Join(disk, "store")
 	b := open(t, dir, tiny())
 	stream := backend.SystemStream("cut", backend.Audit)
@@ -176,7 +177,7 @@ func TestACutThatWasSeenStays(t *testing.T) {
 	}
 	mustCompact(t, b)
 	add(t, b, stream, 700)
-	_ = stuff(filepath.Join(disk, "stuffing"))
+	_ = machine.Stuff(filepath.Join(disk, "stuffing"))
 	_, err := b.Compact(t.Context(), backend.Cut{Floors: []backend.StreamFloor{{Stream: stream, Floor: 40}}})
 	if !errors.Is(err, backend.ErrNoSpace) {
 		t.Errorf("compact on a full disk: %v", err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
 // Opener opens the store under test.
@@ -299,3 +300,14 @@ func (c *Counts) Log(t testing.TB, what string) {
 		t.Error("nothing was found")
 	}
 }
+
+// AllNoticed fails if a scan found nothing in some of the stores: each byte that was damaged counts.
+func (c *Counts) AllNoticed(t testing.TB) {
+	t.Helper()
+	if c.harmless > 0 {
+		t.Errorf("nothing was found in %d damaged stores of %d", c.harmless, c.cases)
+	}
+}
+
+// Times is how many cases a sweep has: a tenth of them under -short, and more in the long form.
+func Times(normal, long int) int { return machine.Rounds(max(20, normal/10), normal, long) }

@@ -3,9 +3,9 @@
 // runs the test that ought to fail. A mutant that no test catches survives, which is a
 // finding about the tests.
 //
-//	go run ./backend/file/internal/mutants            all of them
-//	go run ./backend/file/internal/mutants -short     those that take seconds, for each change
-//	go run ./backend/file/internal/mutants -run sync  those whose name matches
+//	go run ./backend/internal/mutants            all of them
+//	go run ./backend/internal/mutants -short     those that take seconds, for each change
+//	go run ./backend/internal/mutants -run sync  those whose name matches
 //
 // Nothing in the source tree is touched: the go command is given an overlay. The tests must
 // pass on the code as it is first; a mutant that does not compile, whose text does not

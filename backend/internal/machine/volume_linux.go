@@ -1,6 +1,4 @@
-//go:build linux
-
-package attack_test
+package machine
 
 import (
 	"fmt"
@@ -8,65 +6,51 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/papyra-go/papyra/backend"
 )
 
-// needRoot skips tests that mount.
-func needRoot(t *testing.T) {
+// NeedLoop skips tests that need loop devices and ext4.
+func NeedLoop(t *testing.T) {
 	t.Helper()
-	switch {
-	case os.Geteuid() != 0:
-		lacking(t, "root", "only root can mount")
-	case os.Getenv(namespaceEnv) != "own":
-		lacking(t, "root", "there is no mount namespace to be had: the container lacks CAP_SYS_ADMIN")
-	}
-}
-
-// needLoop skips tests that need loop devices and ext4.
-func needLoop(t *testing.T) {
-	t.Helper()
-	needRoot(t)
+	NeedRoot(t)
 	for _, program := range []string{"mkfs.ext4", "mount"} {
 		if _, err := exec.LookPath(program); err != nil {
-			lacking(t, "root", err.Error())
+			Lacking(t, "root", err.Error())
 		}
 	}
 	f, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
-		lacking(t, "root", fmt.Sprintf("no loop devices: %v", err))
+		Lacking(t, "root", fmt.Sprintf("no loop devices: %v", err))
 	}
 	f.Close()
 }
 
-// tmpfs mounts a memory disk of so many bytes, until the test ends.
-func tmpfs(t *testing.T, size int) string {
+// Tmpfs mounts a memory disk of so many bytes, until the test ends.
+func Tmpfs(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("papyra", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
 		t.Fatalf("mount a tmpfs: %v", err)
 	}
-	t.Cleanup(func() { unmount(t, dir) })
+	t.Cleanup(func() { Unmount(t, dir) })
 	return dir
 }
 
-// resize gives a tmpfs another size.
-func resize(t *testing.T, dir string, size int) {
+// Resize gives a tmpfs another size.
+func Resize(t *testing.T, dir string, size int) {
 	t.Helper()
 	if err := syscall.Mount("papyra", dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", size)); err != nil {
 		t.Fatalf("give the tmpfs another size: %v", err)
 	}
 }
 
-// unmount takes a mount away, at worst lazily.
-func unmount(t *testing.T, dir string) {
+// Unmount takes a mount away, at worst lazily.
+func Unmount(t *testing.T, dir string) {
 	t.Helper()
 	var err error
 	for range 200 {
@@ -82,21 +66,21 @@ func unmount(t *testing.T, dir string) {
 	_ = syscall.Unmount(dir, syscall.MNT_DETACH)
 }
 
-// volume is an ext4 file system in an image on a loop device.
-type volume struct {
+// Volume is an ext4 file system in an image on a loop device.
+type Volume struct {
 	t       *testing.T
-	image   string
-	dir     string // where it is mounted
+	Image   string // a file
+	Dir     string // where it is mounted
 	options string
 	mounted bool
 	restore func() // what is to be done before it is unmounted
 }
 
-// newVolume makes a file system of so many bytes, in an image in the directory at.
-func newVolume(t *testing.T, at string, size int64, options string, mkfs ...string) *volume {
+// NewVolume makes a file system of so many bytes, in an image in the directory at.
+func NewVolume(t *testing.T, at string, size int64, options string, mkfs ...string) *Volume {
 	t.Helper()
-	v := &volume{t: t, image: filepath.Join(at, "image"), dir: t.TempDir(), options: options}
-	f, err := os.Create(v.image)
+	v := &Volume{t: t, Image: filepath.Join(at, "image"), Dir: t.TempDir(), options: options}
+	f, err := os.Create(v.Image)
 	if err == nil {
 		err = f.Truncate(size)
 	}
@@ -107,47 +91,48 @@ func newVolume(t *testing.T, at string, size int64, options string, mkfs ...stri
 		t.Fatal(err)
 	}
 	args := append([]string{"-q", "-F", "-m", "0"}, mkfs...)
-	if out, err := exec.Command("mkfs.ext4", append(args, v.image)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mkfs.ext4", append(args, v.Image)...).CombinedOutput(); err != nil {
 		t.Fatalf("mkfs.ext4: %v: %s", err, out)
 	}
-	t.Cleanup(v.umount)
-	v.mount()
+	t.Cleanup(v.Umount)
+	v.Mount()
 	return v
 }
 
-func (v *volume) mount() {
+// Mount mounts it.
+func (v *Volume) Mount() {
 	v.t.Helper()
 	options := "loop"
 	if v.options != "" {
 		options += "," + v.options
 	}
-	if out, err := exec.Command("mount", "-n", "-t", "ext4", "-o", options, v.image, v.dir).CombinedOutput(); err != nil {
-		v.t.Fatalf("mount %s: %v: %s", v.image, err, out)
+	if out, err := exec.Command("mount", "-n", "-t", "ext4", "-o", options, v.Image, v.Dir).CombinedOutput(); err != nil {
+		v.t.Fatalf("mount %s: %v: %s", v.Image, err, out)
 	}
 	v.mounted = true
 }
 
-// umount also frees the loop device, which mount has set up to free itself.
-func (v *volume) umount() {
+// Umount also frees the loop device, which mount has set up to free itself.
+func (v *Volume) Umount() {
 	if v.mounted {
 		v.mounted = false
 		if v.restore != nil {
 			v.restore()
 			v.restore = nil
 		}
-		unmount(v.t, v.dir)
+		Unmount(v.t, v.Dir)
 	}
 }
 
-// cut is a power cut: from here on nothing reaches the disk, not even the journal, and
+// Cut is a power cut: from here on nothing reaches the disk, not even the journal, and
 // every call fails.
-func (v *volume) cut() {
+func (v *Volume) Cut() {
 	v.t.Helper()
 	const (
 		fsIocShutdown = 0x8004587d // _IOR('X', 125, u32)
 		noLogFlush    = 2
 	)
-	f, err := os.Open(v.dir)
+	f, err := os.Open(v.Dir)
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -158,8 +143,8 @@ func (v *volume) cut() {
 	}
 }
 
-// free is how many bytes of a file system are free.
-func free(t *testing.T, dir string) int {
+// Free is how many bytes of a file system are free.
+func Free(t *testing.T, dir string) int {
 	t.Helper()
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -168,8 +153,8 @@ func free(t *testing.T, dir string) int {
 	return int(st.Bavail) * int(st.Bsize)
 }
 
-// ballast fills so many bytes of a disk.
-func ballast(t *testing.T, path string, size int) {
+// Ballast fills so many bytes of a disk.
+func Ballast(t *testing.T, path string, size int) {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
@@ -184,8 +169,8 @@ func ballast(t *testing.T, path string, size int) {
 	}
 }
 
-// stuff fills a disk to the last byte.
-func stuff(path string) error {
+// Stuff fills a disk to the last byte.
+func Stuff(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
@@ -206,13 +191,8 @@ type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
-// containsNoSpace reports whether a text says that the disk is full.
-func containsNoSpace(text string) bool {
-	return strings.Contains(text, backend.ErrNoSpace.Error())
-}
-
-// mountSmall is tmpfs, for a test that takes it away itself, if it gets that far.
-func mountSmall(t *testing.T, size int) string {
+// MountSmall is tmpfs, for a test that takes it away itself, if it gets that far.
+func MountSmall(t *testing.T, size int) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := syscall.Mount("papyra", dir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
@@ -222,8 +202,8 @@ func mountSmall(t *testing.T, size int) string {
 	return dir
 }
 
-// used is how many bytes of a file system are in use.
-func used(t *testing.T, dir string) int {
+// Used is how many bytes of a file system are in use.
+func Used(t *testing.T, dir string) int {
 	t.Helper()
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
@@ -232,14 +212,14 @@ func used(t *testing.T, dir string) int {
 	return int(st.Blocks-st.Bfree) * int(st.Bsize)
 }
 
-// honest makes the loop device take one page at a time, until the file system is
+// Honest makes the loop device take one page at a time, until the file system is
 // unmounted. A larger write of which only a part fits on the disk below is a success to
 // the loop driver: a disk that lies, which no store can make up for.
-func (v *volume) honest() {
+func (v *Volume) Honest() {
 	t := v.t
 	t.Helper()
 	var st syscall.Stat_t
-	if err := syscall.Stat(v.dir, &st); err != nil {
+	if err := syscall.Stat(v.Dir, &st); err != nil {
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("/sys/dev/block/%d:%d/queue/max_sectors_kb", unix.Major(st.Dev), unix.Minor(st.Dev))
@@ -248,7 +228,7 @@ func (v *volume) honest() {
 		err = os.WriteFile(name, []byte("4"), 0)
 	}
 	if err != nil {
-		lacking(t, "root", fmt.Sprintf("the loop device can't be made honest: %v", err))
+		Lacking(t, "root", fmt.Sprintf("the loop device can't be made honest: %v", err))
 	}
 	v.restore = func() { _ = os.WriteFile(name, before, 0) }
 }

@@ -34,6 +34,18 @@ func TestTheTableStandsBetweenTheMarkers(t *testing.T) {
 	}
 }
 
+// Names of engines, and what was done to which of their files, have commas.
+func TestEachEngineHasItsRow(t *testing.T) {
+	got, err := written(t, "    rot.go:1: attack: pebble, a flipped bit: 400 cases, 0 refused to open, 9 found, of which 9 were repaired\n    power.go:1: attack: bolt, power cut (ordered; commits are rare): 3 cuts, 7 records\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "| pebble, a flipped bit | 400 cases | 0 refused to open, 9 found, of which 9 were repaired |\n| bolt, power cut (ordered; commits are rare) | 3 cuts | 7 records |\n"
+	if !strings.Contains(got, want) {
+		t.Error(got)
+	}
+}
+
 func TestWithoutCountsOrWithAFailureNothingIsWritten(t *testing.T) {
 	for _, output := range []string{
 		"ok  \tpkg\t1s\n",

@@ -5,7 +5,7 @@
 //
 // between the markers in the file:
 //
-//	go test -v ./backend/file/... | go run ./backend/file/internal/counts docs/durability.md
+//	go test -v ./backend/... | go run ./backend/internal/counts docs/durability.md
 //
 // It fails if a test has failed, and then leaves the file as it is. With - in place of the
 // file it prints the table, and the output only if a test has failed.
