@@ -3,7 +3,8 @@
 //
 //   - package actorsys: durable actors, the part that most programs use
 //   - package backend: the contract with storage: append, read, scan, recover, compact
-//   - packages backend/memory and backend/file: engines, chosen by import
+//   - packages backend/memory, backend/file, backend/bolt and backend/pebble: engines,
+//     chosen by import
 //   - package conformance: the suite that every engine passes, and yours can
 //   - package metrics: the counters that every backend shares
 //   - command cmd/papyra: the operators' tools

@@ -31,7 +31,7 @@ func parsed(t *testing.T, fset *token.FileSet) (files []*ast.File) {
 	return files
 }
 
-// The package stays thin: at most 60 exported names (docs/design.md §8).
+// The package stays thin: at most 60 exported names (docs/adr/0013).
 func TestThePackageExportsFewNamesAndDocumentsEach(t *testing.T) {
 	const most = 60
 	fset := token.NewFileSet()

@@ -20,8 +20,9 @@ import (
 //
 // Errors, each meaning that nothing was written unless it says otherwise:
 // [ErrInvalid], [ErrTooLarge], [ErrConflict], [ErrFenced], [ErrOwned],
-// [ErrCompacted], [ErrNoSpace], [ErrUnsupported], [ErrPoisoned], [ErrClosed], the
-// context's error, and [ErrUnknownOutcome].
+// [ErrCompacted], [ErrNoSpace], [ErrUnsupported], [ErrCorrupt] (the store is damaged so
+// that it takes nothing, or that it can't judge the batch), [ErrUnavailable],
+// [ErrPoisoned], [ErrClosed], the context's error, and [ErrUnknownOutcome].
 func (b *Backend) Append(ctx context.Context, batch Batch) (Result, error) {
 	r := b.commit.request()
 	r.oneBatch[0] = batch

@@ -50,7 +50,7 @@ func (r *request) restores() bool { return r.batches[0].Restore }
 // no caller ever waits for a timer, and one group is in flight.
 //
 // A caller that finds nobody leading leads its first group itself if its context
-// can never end: that saves a change of goroutine, which is 10 to 15 % of a
+// can never end: that saves a change of goroutine, which is 8 to 15 % of a
 // single writer's time. Else a goroutine leads, so that the caller can come back
 // when the store hangs (docs/adr/0002).
 type committer struct {

@@ -103,7 +103,9 @@ type Store interface {
 
 	// Recover does what the plan says to the store on disk, and says what it did.
 	// It must survive a crash inside: run again, it comes to the same end. It is
-	// called only with a mode that [Capabilities] claims, Ignore never.
+	// called only with a mode that [Capabilities] claims, Ignore never. An error leaves a
+	// store of which what can be read reads as before; one that wraps ErrPoisoned makes
+	// the Backend refuse appends until Reopen.
 	Recover(ctx context.Context, plan RecoveryPlan) (RecoveryStats, error)
 
 	// Compact makes the cut, and gives back the room of what it takes, now or later.

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -79,6 +80,9 @@ func (b *Backend) recover(ctx context.Context, opts RecoveryOptions) (*RecoveryR
 			Mode: opts.Mode, DryRun: opts.DryRun, QuarantineDir: opts.QuarantineDir, Anomalies: report.Before.Anomalies,
 		})
 		report.Actions = append(report.Actions, stats.Actions...)
+		if errors.Is(err, ErrPoisoned) {
+			b.setPoison(fmt.Errorf("%w: a recovery failed (call Reopen): %v", ErrPoisoned, err))
+		}
 		if err != nil {
 			return report, err
 		}

@@ -10,8 +10,8 @@ import (
 type ScanDepth uint8
 
 const (
-	// Quick checks what a start relies on: manifest, headers, footers and tail.
-	// It costs the tail, not the store.
+	// Quick checks what a start relies on, such as lists of files, their headers and the
+	// log's end. It costs the tail, not the store.
 	Quick ScanDepth = iota
 	// Full reads and checks everything.
 	Full
@@ -30,7 +30,7 @@ type ScanPlan struct {
 type Severity uint8
 
 const (
-	// Notice is no damage: a torn tail, which any crash leaves and the next writing
+	// Notice is no damage, such as a torn tail, which any crash leaves and the next writing
 	// open cuts. It does not count as an anomaly in metrics or startup checks.
 	Notice Severity = iota
 	// Warning: nothing stored is lost or in doubt, but something is not as it

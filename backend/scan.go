@@ -7,7 +7,7 @@ import (
 
 // ScanOptions say how to scan. Nil stands for the zero value: a full scan.
 type ScanOptions struct {
-	// Quick checks only what a start relies on: manifest, headers, footers, tail.
+	// Quick checks only what a start relies on: see [ScanDepth].
 	Quick bool
 	// Progress, if not nil, is told now and then how many of how many units (bytes,
 	// mostly) are done. Neither figure falls. A full scan that comes to its end has told

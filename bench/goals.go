@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// A goal is a figure that is wanted of an engine of papyra: docs/design.md §11.
+// A goal is a figure that is wanted of an engine of papyra: docs/performance.md has how it is met.
 type goal struct {
 	what   string
 	figure string  // the engine's own

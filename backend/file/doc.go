@@ -27,13 +27,16 @@
 //	open.go store.go view.go       from a directory to a store; what readers pin
 //	span.go standing.go frames.go  a span's bytes, and what it knows of a stream
 //	heads.go                       where streams stand behind the newest span
-//	pack.go seal.go compact.go     making spans, of segments and of spans
+//	pack.go packlog.go             making spans, of segments and of spans
+//	seal.go compact.go cutaway.go  when that is done, and what lies below a cut
 //	read.go stream.go              reading the log, and a stream
 //	unfold.go unfolded.go          reading spans by position
 //	snapshots.go list.go           reading snapshots; listing streams, and where each stands
 //	scan.go scanstreams.go         checking all of it
-//	survey.go                      checking, and what can be read of a damaged span
-//	recover.go quarantine.go       what is done about damage
+//	survey.go mend.go              checking, and what can be read of a damaged span
+//	recover.go                     what is done about damage
+//	quarantine.go giveup.go        … if something is to be given up
+//	directory.go salvage.go        what tools tell from outside, and of what was saved
 //
 // file.go has the options, errors.go what becomes of the operating system's errors.
 // Package internal/sorted is the table in spans and heads, backend/internal/disk the seam to the

@@ -48,8 +48,12 @@ func (h *heads) open() (*sorted.Table, error) {
 		if err != nil {
 			return nil, unreadable(h.name, 0, err)
 		}
-		if size, err := f.Size(); err != nil || size != h.size {
-			return nil, errors.Join(unreadable(h.name, 0, fmt.Errorf("%d bytes, the manifest says %d: %w", size, h.size, err)), f.Close())
+		size, err := f.Size()
+		if err == nil && size != h.size {
+			err = fmt.Errorf("%d bytes, the manifest says %d", size, h.size)
+		}
+		if err != nil {
+			return nil, errors.Join(unreadable(h.name, 0, err), f.Close())
 		}
 		h.file, h.table = f, sorted.Open(f, 0, h.size, h.seed)
 		h.table.Keep(h.leaves)

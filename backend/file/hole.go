@@ -50,6 +50,13 @@ func (hs holes) tidy() holes {
 	return out
 }
 
+// with returns the holes and others, in position order.
+func (hs holes) with(others holes) holes {
+	all := append(slices.Clone(hs), others...)
+	slices.SortStableFunc(all, func(a, b hole) int { return cmp.Compare(a.from, b.from) })
+	return slices.Compact(all)
+}
+
 // unbounded ends a hole of which only the beginning is known.
 const unbounded = ^backend.Position(0)
 

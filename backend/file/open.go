@@ -79,11 +79,31 @@ func (s *store) start(ctx context.Context) error {
 }
 
 // restart begins anew with what is on disk now, without letting go of the lock. Nothing
-// else uses the store.
+// else uses the store. It goes on though ctx ends, as there is no way back: a store that was
+// half read would lie. If it fails all the same, what was read before is read on, and the
+// store takes no appends.
 func (s *store) restart(ctx context.Context) error {
-	if err := errors.Join(s.quiet(false), s.closeFiles()); err != nil {
-		return err
+	v := s.pin()
+	defer s.unpin(v)
+	end, found, tail, damaged := s.proof, s.findings, s.tail, s.damaged
+	err := errors.Join(s.quiet(false), s.closeIdle())
+	if err == nil {
+		err = s.beginAgain(context.WithoutCancel(ctx))
 	}
+	if err != nil {
+		s.proof, s.findings, s.tail, s.damaged = end, found, tail, damaged
+		next := v.copy()
+		next.holes = v.holes.with(s.listed.Load().holes) // what was given up by then
+		s.install(next)
+		s.setPoison(fmt.Errorf("the store could not be read again: %w", err))
+		return fmt.Errorf("%w: the store could not be read again: %w", backend.ErrPoisoned, err)
+	}
+	return nil
+}
+
+// beginAgain is start for a store that was in use. The view of before stays until there is
+// another.
+func (s *store) beginAgain(ctx context.Context) error {
 	s.poison.Store(nil)
 	s.proof, s.writer, s.findings, s.tail, s.damaged = proof{}, appender{}, nil, torn{}, false
 	s.preparer.spare, s.preparer.taken = nil, 0

@@ -70,6 +70,10 @@ func (rc *recovery) log() {
 	if !damaged {
 		return
 	}
+	if len(rc.v.segments) == 0 {
+		rc.add("quarantine", manifestName, -1, 0, "", "a log that is lost: a hole is marked for its records", rc.packLog)
+		return
+	}
 	rc.add("quarantine", rc.v.segments[0].name, -1, 0, "", "what can be read of the log is packed; holes are marked for the rest", rc.packLog)
 }
 
@@ -108,6 +112,11 @@ func (rc *recovery) packLog() error {
 		}
 		rest, lost = rest[n:], nil
 	}
+	if len(w.segments) == 0 {
+		if err := s.beginLog(end, lost); err != nil {
+			return err
+		}
+	}
 	if rc.ms.ok { // the old marks speak of a log that is no more
 		return s.makeMark(mark{store: s.uuid, generation: max(rc.ms.newest.generation, s.marker.newest.generation) + 1, sequence: end.sequence, chain: end.chain, last: end.position})
 	}
@@ -138,6 +147,9 @@ func (rc *recovery) bound() holes {
 			h.to = max(h.from, rc.walk.pos)
 			for _, sg := range rc.walk.segments { // what a segment may have held that is there no more counts too
 				h.to += backend.Position(max(sg.laid-sg.end, rc.s.capacityAt(total))) / leastRecord
+			}
+			if len(rc.walk.segments) == 0 {
+				h.to += mostSegmentBytes / leastRecord
 			}
 		}
 		if h.stream != "" {
@@ -185,6 +197,9 @@ func (rc *recovery) spans(lossy bool) error {
 
 func (rc *recovery) span(i int, sp *span, lossy bool) error {
 	s := rc.s
+	if err := sp.reachable(); err != nil && lossy {
+		return err
+	}
 	var bad []backend.Anomaly
 	if err := sp.verify(rc.ctx, s.codec, func(a backend.Anomaly) { bad = append(bad, a) }); err != nil && len(bad) == 0 {
 		return err
@@ -220,26 +235,6 @@ func (rc *recovery) span(i int, sp *span, lossy bool) error {
 	return nil
 }
 
-// giveUp plans to save what is damaged in a span, and to pack the rest.
-func (rc *recovery) giveUp(i int, sp *span, bad []backend.Anomaly) {
-	size, err := sp.fileSize()
-	if err != nil {
-		rc.add("quarantine", sp.name, -1, 0, "", "a span that is lost: holes are marked for its records", func() error { return rc.dropSpan(sp) })
-		return
-	}
-	for _, a := range bad {
-		if a.Offset < 0 || a.Length <= 0 || a.Offset+a.Length > size || a.Code == backend.Unreadable {
-			continue
-		}
-		rc.add("save", sp.name, a.Offset, a.Length, rc.folder, a.Detail, func() error {
-			return sp.with(func(f disk.File) error {
-				return rc.saveAnd(torn{&segment{id: sp.last, name: sp.name, file: f}, a.Offset, a.Offset + a.Length}, func() error { return nil })
-			})
-		})
-	}
-	rc.add("quarantine", sp.name, -1, 0, "", "what can be read of the span is packed again; holes are marked for the rest", func() error { return rc.packAgain(sp) })
-}
-
 // rewriteSpanHeader writes a span's first page again.
 func (rc *recovery) rewriteSpanHeader(sp *span) error {
 	_, err := replaceWith(rc.s.dir, ".", sp.name, func(f disk.File) error { return copySpan(sp, f) })
@@ -264,28 +259,15 @@ func copySpan(sp *span, to disk.File) error {
 	return nil
 }
 
-// dropSpan takes a span that is lost out of the manifest.
-func (rc *recovery) dropSpan(sp *span) error {
-	s := rc.s
-	lost := hole{from: sp.from, to: sp.to, marked: true, lost: backend.CorruptError{File: sp.name, Offset: -1, Position: sp.from, Detail: "quarantined: the file is lost"}}
-	s.manifests.Lock()
-	defer s.manifests.Unlock()
-	if _, err := s.relist(func(m *manifest) {
-		m.spans = slices.DeleteFunc(m.spans, func(i spanInfo) bool { return i.last == sp.last })
-		m.holes = append(m.holes, lost)
-	}); err != nil {
-		return err
-	}
-	s.change(func(v *view) { v.spans = slices.DeleteFunc(v.spans, func(old *span) bool { return old == sp }) })
-	return nil
-}
-
 // packAgain packs what can be read of a span, by looking at each record.
 func (rc *recovery) packAgain(sp *span) error {
 	s := rc.s
 	at := slices.Index(s.view.spans, sp)
 	if at < 0 {
 		return nil
+	}
+	if _, err := sp.fileSize(); err != nil { // it was there when this was planned
+		return openError("open "+sp.name, err)
 	}
 	v := s.pin()
 	defer s.unpin(v)

@@ -162,12 +162,18 @@ func (s *store) release() error {
 }
 
 // closeFiles closes what is open inside the directory.
-func (s *store) closeFiles() (err error) {
-	s.unfolds.close()
+func (s *store) closeFiles() error {
+	err := s.closeIdle()
 	if s.view != nil {
 		s.unpin(s.view)
 		s.view = nil
 	}
+	return err
+}
+
+// closeIdle closes and lets go of what is not the view's.
+func (s *store) closeIdle() (err error) {
+	s.unfolds.close()
 	if s.marker.file != nil {
 		err = s.marker.file.Close()
 		s.marker.file = nil

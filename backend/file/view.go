@@ -97,13 +97,18 @@ func (s *store) install(next *view) {
 // change installs a copy of the current view that f has changed. f gets lists of its own.
 // The caller holds store.manifests, which keeps others from changing it.
 func (s *store) change(f func(*view)) {
-	now := s.view
-	next := &view{start: now.start, holes: now.holes, cuts: now.cuts}
-	next.spans = append(next.spans, now.spans...)
-	next.heads = append(next.heads, now.heads...)
-	next.segments = append(next.segments, now.segments...)
+	next := s.view.copy()
 	f(next)
 	s.install(next)
+}
+
+// copy returns a view of the same, with lists of its own, that is to be installed.
+func (v *view) copy() *view {
+	next := &view{start: v.start, holes: v.holes, cuts: v.cuts}
+	next.spans = append(next.spans, v.spans...)
+	next.heads = append(next.heads, v.heads...)
+	next.segments = append(next.segments, v.segments...)
+	return next
 }
 
 // span returns the span that covers a segment that was packed; nil if it was not.

@@ -110,8 +110,10 @@ func (w *walker) run() error {
 		at = cursor{w.segments[0], headerSize}
 	} else if w.mark != nil && w.mark.sequence > w.last.sequence {
 		w.damaged = true
-		w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: manifestName, Offset: -1,
-			Detail: fmt.Sprintf("it lists no segment, but group %d was durable: the manifest is an old one, or the disk lost acknowledged writes", w.mark.sequence)})
+		detail := fmt.Sprintf("it lists no segment, but group %d was durable: the manifest is an old one, or the disk lost acknowledged writes", w.mark.sequence)
+		w.report(backend.Anomaly{Code: backend.MissingRecord, Severity: backend.Damage, File: manifestName, Offset: -1, Detail: detail})
+		w.holes = append(w.holes, hole{from: w.pos + 1, to: unbounded, lost: backend.CorruptError{File: manifestName, Offset: -1, Position: w.pos + 1, Detail: detail}})
+		w.pos = max(w.pos, w.mark.last)
 	}
 	for at.sg != nil && w.err == nil {
 		if w.err = context.Cause(w.ctx); w.err == nil {

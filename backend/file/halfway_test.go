@@ -1,0 +1,180 @@
+package file
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/faultfs"
+)
+
+// rottenStore is packedStore with one damaged record, in its first span.
+func rottenStore(t *testing.T) (f *faultfs.FS, lines []string) {
+	t.Helper()
+	f, lines = packedStore(t)
+	m := mustManifest(t, f)
+	name := nameOf(&m.spans[0])
+	at := bytes.Index(f.Bytes(name)[headerSize:], []byte("xxx")) + headerSize + 100
+	f.Flip(name, int64(at), 16)
+	return f, lines
+}
+
+// mustHaveAllBut checks that so many records can't be read, and that the others are what they were.
+func mustHaveAllBut(t *testing.T, b *backend.Backend, lines []string, lost int) {
+	t.Helper()
+	if last, err := b.Last(context.Background()); err != nil || int(last) < len(lines) {
+		t.Errorf("the last position is %d, of %d: %v", last, len(lines), err)
+	}
+	bad := 0
+	for i, want := range lines {
+		p := uint64(i + 1)
+		got, err := readAll(b, backend.Query{From: p, To: p, Kinds: backend.AllKinds})
+		switch {
+		case errors.Is(err, backend.ErrCorrupt):
+			bad++
+		case err != nil || !slices.Equal(got, []string{want}):
+			t.Fatalf("position %d: %q, %v; want %q", p, got, err, want)
+		}
+	}
+	if bad != lost {
+		t.Errorf("%d records can't be read, want %d", bad, lost)
+	}
+}
+
+func TestARecoveryThatIsCancelledLeavesAStoreThatGoesOn(t *testing.T) {
+	f, lines := rottenStore(t)
+	b := mustOpenMem(t, f, ignoring())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	early := &stopper{stop: func() error { cancel(); return nil }}
+	f.Hook = early.hook
+	early.armed.Store(true)
+	if _, err := b.Recover(ctx, backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the recovery: %v", err)
+	}
+	mustHaveAllBut(t, b, lines, 1)
+	if r := appendOne(t, b, "fresh", "goes on"); int(r.Position) != len(lines)+1 {
+		t.Errorf("position %d is given, behind %d", r.Position, len(lines))
+	}
+	mustRecover(t, b, backend.Quarantine)
+	mustHaveAllBut(t, b, lines, 1)
+}
+
+func TestARecoveryAfterWhichTheStoreCantBeReadAgainLeavesWhatWasRead(t *testing.T) {
+	for _, row := range []struct {
+		what string
+		fail func(op faultfs.Op) bool
+	}{
+		{"no file opens", func(op faultfs.Op) bool { return op.Kind == faultfs.Open }},
+		{"the directory can't be listed", func(op faultfs.Op) bool { return op.Kind == faultfs.ReadDir }},
+		{"the log can't be read", func(op faultfs.Op) bool { return op.Kind == faultfs.Size && strings.HasSuffix(op.Name, segmentSuffix) }},
+		{"the store can't be marked", func(op faultfs.Op) bool { return op.Kind == faultfs.Write && op.Name == markName }},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			f, lines := rottenStore(t)
+			b := mustOpenMem(t, f, ignoring())
+			broke := false
+			f.Hook = func(op faultfs.Op) error {
+				broke = broke || op.Kind == faultfs.Open && strings.HasSuffix(op.Name, spanSuffix+tmpSuffix)
+				if broke && row.fail(op) {
+					return syscall.EMFILE
+				}
+				return nil
+			}
+			if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrPoisoned) || b.Poisoned() == nil {
+				t.Fatalf("the recovery: %v; poisoned: %v", err, b.Poisoned())
+			}
+			f.Hook = nil
+			b.Stats()
+			last, err := b.Last(context.Background())
+			if err != nil || int(last) != len(lines) {
+				t.Errorf("the last position is %d, of %d: %v", last, len(lines), err)
+			}
+			if _, err := tryAppend(b, "fresh", "too soon"); !errors.Is(err, backend.ErrPoisoned) {
+				t.Errorf("an append: %v", err)
+			}
+			mustHaveAllBut(t, b, lines, 1)
+			if err := b.Reopen(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			appendOne(t, b, "fresh", "goes on")
+			mustRecover(t, b, backend.Quarantine)
+			mustHaveAllBut(t, b, lines, 1)
+		})
+	}
+}
+
+func TestASpanThatThisProcessMayNotOpenIsNotGivenUp(t *testing.T) {
+	for _, cause := range []error{fs.ErrPermission, syscall.EMFILE} {
+		f, lines := packedStore(t)
+		m := mustManifest(t, f)
+		name := nameOf(&m.spans[1])
+		b := mustOpenMem(t, f, ignoring())
+		f.Hook = func(op faultfs.Op) error {
+			if op.Kind == faultfs.Open && op.Name == name {
+				return cause
+			}
+			return nil
+		}
+		if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("%v: the recovery: %v", cause, err)
+		}
+		f.Hook = nil
+		mustHaveAllBut(t, b, lines, 0)
+	}
+}
+
+func TestASpanThatTheDiskDoesNotGiveIsPutAsideWhole(t *testing.T) {
+	f, lines := packedStore(t)
+	m := mustManifest(t, f)
+	gone := m.spans[1]
+	was := f.Bytes(nameOf(&gone))
+	b := mustOpenMem(t, f, ignoring())
+	f.Hook = func(op faultfs.Op) error {
+		if op.Kind == faultfs.Open && op.Name == nameOf(&gone) {
+			return syscall.EIO
+		}
+		return nil
+	}
+	mustRecover(t, b, backend.Quarantine)
+	f.Hook = nil
+	mustHaveAllBut(t, b, lines, int(gone.records))
+	if !bytes.Equal(f.Bytes(quarantineDir+"/"+nameOf(&gone)), was) {
+		t.Error("the span's file is not in quarantine as it was")
+	}
+}
+
+func TestAQuarantineOfAStoreWhoseManifestListsNoSegmentPutsAnEndToIt(t *testing.T) {
+	f := new(faultfs.FS)
+	b := mustOpenMem(t, f, nil)
+	for range 10 {
+		appendOne(t, b, "s", "x")
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m := mustManifest(t, f)
+	m.segments, m.generation = nil, 1
+	f.Put(manifestName, m.encode())
+	f.Put(copyName, m.encode())
+	b = mustOpenMem(t, f, ignoring())
+	if _, err := contents(b); !errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("a read of a store that has lost all: %v", err)
+	}
+	mustRecover(t, b, backend.Quarantine)
+	if r := appendOne(t, b, "s", "y"); r.Position <= 10 {
+		t.Errorf("position %d is given again", r.Position)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if report := mustScan(t, mustOpenMem(t, f, nil)); !report.Clean() {
+		t.Error(report.Anomalies)
+	}
+}
