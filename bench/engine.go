@@ -22,8 +22,8 @@ type engine struct {
 	names func(stream int) int
 }
 
-// engines in the order of the report. The first is papyra's.
-var engines = []engine{fileEngine, boltEngine, pebbleEngine, raftWALEngine, tidwallEngine, etcdEngine, rosedbEngine, bboltEngine, badgerEngine, sqliteEngine}
+// engines in the order of the report. The first three are papyra's.
+var engines = []engine{fileEngine, boltEngine, papyraPebbleEngine, pebbleEngine, raftWALEngine, tidwallEngine, etcdEngine, rosedbEngine, bboltEngine, badgerEngine, sqliteEngine}
 
 // A store is an open store. What it can do beside being closed is said by the
 // interfaces below; what an engine has no such call for is "n/a" in its rows.

@@ -40,7 +40,7 @@ func goals(r *results) []goal {
 	against := func(row, peer string) float64 { return file(row, value) / r.of(row, peer).value() }
 	best := func(row string) float64 {
 		for _, name := range r.ranked(row, highest) {
-			if name != fileEngine.name && name != boltEngine.name {
+			if !papyras(name) {
 				return against(row, name)
 			}
 		}
@@ -75,21 +75,21 @@ func goals(r *results) []goal {
 	least("batches of 100", "events/s", file("batch-100", value), best("batch-100"), 1.8, "× the best peer")
 	least("batches of 1,000", "events/s", file("batch-1000", value), best("batch-1000"), 2, "× the best peer")
 
-	bolt := func(row string) (figure, ratio float64) {
-		figure = r.of(row, boltEngine.name).value()
-		return figure, figure / r.of(row, bboltEngine.name).value()
-	}
 	for _, g := range []struct {
-		what, row string
-		bound     float64
-		about     string
+		what, row   string
+		engine, raw engine
+		bound       float64
+		about       string
 	}{
-		{"bolt, 1 writer", one, 0.9, "× bbolt.Update"},
-		{"bolt, 64 writers", many, 1.5, "× bbolt.Batch at 1 ms"},
-		{"bolt, 1,024 writers", crowd, 0.9, "× bbolt.Batch at 1 ms"},
+		{"bolt, 1 writer", one, boltEngine, bboltEngine, 0.9, "× bbolt.Update"},
+		{"bolt, 64 writers", many, boltEngine, bboltEngine, 1.5, "× bbolt.Batch at 1 ms"},
+		{"bolt, 1,024 writers", crowd, boltEngine, bboltEngine, 0.9, "× bbolt.Batch at 1 ms"},
+		{"pebble, 1 writer", one, papyraPebbleEngine, pebbleEngine, 1, "× pebble itself"},
+		{"pebble, 64 writers", many, papyraPebbleEngine, pebbleEngine, 1.3, "× pebble itself"},
+		{"pebble, 1,024 writers", crowd, papyraPebbleEngine, pebbleEngine, 1, "× pebble itself"},
 	} {
-		figure, ratio := bolt(g.row)
-		least(g.what, "events/s", figure, ratio, g.bound, g.about)
+		figure := r.of(g.row, g.engine.name).value()
+		least(g.what, "events/s", figure, figure/r.of(g.row, g.raw.name).value(), g.bound, g.about)
 	}
 
 	cached := func(s sample) float64 { return s.Cached }
@@ -110,6 +110,11 @@ func goals(r *results) []goal {
 	least("growth, durable rate", "events/s", file("growth-append-huge", value), file("growth-append-huge", value)/file("growth-append-little", value), 0.9, "× at 100,000 records")
 	most("growth, one stream", "µs", file("growth-stream-huge", value), file("growth-stream-huge", value)/file("growth-stream-little", value), 1.2, "× at 100,000 records")
 	return all
+}
+
+// papyras reports whether an engine is one of papyra's own.
+func papyras(name string) bool {
+	return name == fileEngine.name || name == boltEngine.name || name == papyraPebbleEngine.name
 }
 
 // memoryMost is what a store of 10 million streams may keep in memory, in MiB: docs/file-format.md,

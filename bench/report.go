@@ -290,9 +290,9 @@ func (t table) String() string {
 	return b.String()
 }
 
-// strong makes papyra's own engine stand out.
+// strong makes papyra's own engines stand out.
 func strong(name string) string {
-	if name == fileEngine.name {
+	if papyras(name) {
 		return "**" + name + "**"
 	}
 	return name

@@ -45,7 +45,7 @@ func (e *engine) Write(f func(kv.Batch) error) error {
 			e.end(tx)
 		}
 	}()
-	if err := f(&batch{e: e, tx: tx, buckets: map[byte]*bbolt.Bucket{}}); err != nil {
+	if err := e.guard(func() error { return f(&batch{e: e, tx: tx}) }); err != nil {
 		return err
 	}
 	id := uint64(tx.ID())
@@ -97,11 +97,12 @@ func (e *engine) failed(err error, id uint64) error {
 	return *e.poison.Load()
 }
 
-// batch is what a transaction writes.
+// batch is what a transaction writes. Write guards all that is done with it at once: a guard
+// of each key would cost as much as a small key does.
 type batch struct {
 	e       *engine
 	tx      *bbolt.Tx
-	buckets map[byte]*bbolt.Bucket
+	buckets [256]*bbolt.Bucket // by table
 }
 
 func (b *batch) bucket(table byte) (*bbolt.Bucket, error) {
@@ -118,40 +119,44 @@ func (b *batch) bucket(table byte) (*bbolt.Bucket, error) {
 	return bucket, err
 }
 
-func (b *batch) do(key []byte, f func(*bbolt.Bucket) error) error {
-	return b.e.guard(func() error {
-		bucket, err := b.bucket(key[0])
-		if err == nil {
-			err = f(bucket)
-		}
-		if err != nil {
-			return dbError("write", err)
-		}
-		return nil
-	})
-}
-
 func (b *batch) Set(key, value []byte) error {
-	return b.do(key, func(bucket *bbolt.Bucket) error { return bucket.Put(key, value) })
+	bucket, err := b.bucket(key[0])
+	if err == nil {
+		err = bucket.Put(key, value)
+	}
+	return writeError(err)
 }
 
 func (b *batch) Delete(key []byte) error {
-	return b.do(key, func(bucket *bbolt.Bucket) error { return bucket.Delete(key) })
+	bucket, err := b.bucket(key[0])
+	if err == nil {
+		err = bucket.Delete(key)
+	}
+	return writeError(err)
 }
 
 // DeleteRange collects the keys first: a cursor that deletes skips some.
 func (b *batch) DeleteRange(low, high []byte) error {
-	return b.do(low, func(bucket *bbolt.Bucket) error {
-		var keys [][]byte
-		c := bucket.Cursor()
-		for k, _ := c.Seek(low); k != nil && bytes.Compare(k, high) < 0; k, _ = c.Next() {
-			keys = append(keys, bytes.Clone(k))
+	bucket, err := b.bucket(low[0])
+	if err != nil {
+		return writeError(err)
+	}
+	var keys [][]byte
+	c := bucket.Cursor()
+	for k, _ := c.Seek(low); k != nil && bytes.Compare(k, high) < 0; k, _ = c.Next() {
+		keys = append(keys, bytes.Clone(k))
+	}
+	for _, k := range keys {
+		if err := bucket.Delete(k); err != nil {
+			return writeError(err)
 		}
-		for _, k := range keys {
-			if err := bucket.Delete(k); err != nil {
-				return err
-			}
-		}
+	}
+	return nil
+}
+
+func writeError(err error) error {
+	if err == nil {
 		return nil
-	})
+	}
+	return dbError("write", err)
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // A log and a manifest are blocks of 32 KiB, each of which holds chunks, and zeros behind the
-// last. A chunk is
+// last; zeros that were laid ahead may follow. A chunk is
 //
 //	checksum u32 · size u16 · type u8 · [ number of the log u32 · [ synced u64 ]] · size bytes
 //
@@ -26,6 +26,7 @@ type chunks struct {
 	records []chunkRecord
 	bad     []extent // bytes that should be chunks, and are none
 	end     int64    // where the last chunk ends
+	sure    int64    // what is wrong below it is damage: a record begins here that was written later, or a chunk was mended; -1: nowhere
 	closed  bool     // the end is marked
 	torn    bool     // the last record is not whole
 }
@@ -42,7 +43,7 @@ type extent struct{ off, n int64 }
 // readChunks reads what is in a log of that number; 0: in a manifest. Where a chunk is wrong
 // it looks for the next one.
 func readChunks(f io.ReaderAt, size int64, number uint32) (c *chunks, err error) {
-	c = &chunks{}
+	c = &chunks{sure: -1}
 	r := chunkReader{c: c, number: number}
 	block := make([]byte, chunkBlock)
 	for at := int64(0); at < size && !r.done; at += chunkBlock {
@@ -75,11 +76,16 @@ func (r *chunkReader) block(b []byte, at int64) {
 		head, n, ok := parseChunk(b[pos:], r.number)
 		switch {
 		case ok:
-			r.found(at+int64(pos), (b[pos+6]-1)%4, b[pos+head:pos+n])
+			part := (b[pos+6] - 1) % 4
+			if part == 0 || part == 1 {
+				r.c.sure = at + int64(pos)
+			}
+			r.found(at+int64(pos), part, b[pos+head:pos+n])
 			pos += n
 			r.c.end = at + int64(pos)
 		case r.number > 0 && isTrailer(b[pos:], r.number):
 			r.c.closed, r.done, r.c.end = true, true, at+int64(pos)
+			r.c.sure = r.c.end
 		case zeros(b[pos:]):
 			return // the rest of the block; what follows the end of a file that was made longer, too
 		case r.number > 0 && stale(b[pos:], r.number):
@@ -91,6 +97,7 @@ func (r *chunkReader) block(b []byte, at int64) {
 				continue
 			}
 			r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(n)})
+			r.c.sure = at + int64(pos)
 			r.found(at+int64(pos), (chunk[6]-1)%4, chunk[head:])
 			pos += n
 			r.c.end = at + int64(pos)

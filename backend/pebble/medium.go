@@ -155,9 +155,14 @@ func (m *medium) create(name, what string, c vfs.DiskWriteCategory, do func() (v
 
 func (m *medium) written(f vfs.File, name string, c vfs.DiskWriteCategory) vfs.File {
 	w := &writtenFile{File: f, m: m, name: name, category: c}
+	if w.log = isLog(name); w.log {
+		if info, err := f.Stat(); err == nil { // of an old log, whose room is used again
+			w.reach.end = info.Size()
+		}
+	}
 	m.names.Lock()
 	defer m.names.Unlock()
-	if m.open[w] = true; isLog(name) {
+	if m.open[w] = true; w.log {
 		m.writing[path.Base(name)] = true
 	}
 	return w
@@ -285,6 +290,8 @@ type writtenFile struct {
 	m        *medium
 	name     string
 	category vfs.DiskWriteCategory
+	log      bool
+	reach    reach // of a log
 }
 
 func (f *writtenFile) table() bool { return f.m.told(f.name, f.category) }
@@ -300,6 +307,7 @@ func (f *writtenFile) Write(b []byte) (int, error) {
 	if told := f.m.judge(f.name, "write", f.table(), err); told != nil {
 		return n, told
 	}
+	f.reach.wrote(len(b))
 	return len(b), nil
 }
 
@@ -327,6 +335,9 @@ func (f *writtenFile) Sync() error { return f.sync(f.File.Sync) }
 func (f *writtenFile) SyncData() error { return f.sync(f.File.SyncData) }
 
 func (f *writtenFile) sync(do func() error) error {
+	if f.log {
+		f.layAhead()
+	}
 	err := f.m.try(f.name, "sync", f.table(), do)
 	if err == nil && isTable(f.name) {
 		f.m.full.Store(0)
@@ -346,7 +357,7 @@ func (f *writtenFile) SyncTo(n int64) (all bool, err error) {
 func (f *writtenFile) Close() error {
 	f.m.names.Lock()
 	delete(f.m.open, f)
-	if isLog(f.name) {
+	if f.log {
 		delete(f.m.writing, path.Base(f.name))
 	}
 	f.m.names.Unlock()

@@ -15,7 +15,7 @@ const FormatVersion = kv.FormatVersion
 // The defaults of [Options], and their bounds.
 const (
 	DefaultCacheBytes    = 32 << 20
-	DefaultMemTableBytes = 16 << 20
+	DefaultMemTableBytes = 32 << 20
 	DefaultBlockBytes    = 4 << 10
 	DefaultFreeBytes     = 16 << 20
 

@@ -327,10 +327,11 @@ func (p place) readChunks(name string, size int64, number uint32) (*chunks, erro
 }
 
 // findings are what is wrong with a log or a manifest. One that is not strict may end with
-// what is none, if nothing follows it.
+// what is none, if nothing follows it but parts of the same record: the medium may have
+// written those alone.
 func (c *chunks) findings(name string, strict bool) (list []backend.Anomaly) {
 	for i, x := range c.bad {
-		if !strict && (x.off >= c.end || c.torn && i == len(c.bad)-1) {
+		if !strict && (x.off >= c.end || x.off > c.sure || c.torn && i == len(c.bad)-1) {
 			continue
 		}
 		list = append(list, backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: path.Join(dbName, name), Offset: x.off, Length: x.n, Detail: "what stands here is not what was written"})

@@ -38,7 +38,7 @@ func (e *engine) settings(m *medium, readOnly bool) *pebble.Options {
 		CacheSize:                   e.opts.CacheBytes,
 		MemTableSize:                uint64(e.opts.MemTableBytes),
 		MemTableStopWritesThreshold: never,
-		L0CompactionThreshold:       2,
+		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       never,
 		DisableConsistencyCheck:     m.hideLogs, // what is missing is found otherwise
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },

@@ -237,7 +237,11 @@ func (e *engine) flush(ctx context.Context, patience time.Duration) error {
 	return fmt.Errorf("%w: a table was not written within %v", backend.ErrUnavailable, stallWait)
 }
 
-// compactAll compacts everything, until the medium fails.
+// mostFailures is how often compactions may fail in a row.
+const mostFailures = 20
+
+// compactAll compacts everything, until the medium fails, or compactions that pebble makes by
+// itself do, again and again: it tries those first, for ever.
 func (e *engine) compactAll(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -245,14 +249,23 @@ func (e *engine) compactAll(ctx context.Context) error {
 	go func() {
 		done <- guard(func() error { return e.db.Compact(ctx, []byte{0}, []byte{0xff}, true) })
 	}()
-	for {
+	var why error
+	for before := e.background.Load(); ; {
 		select {
 		case err := <-done:
+			if why != nil && err != nil {
+				return why
+			}
 			return err
 		case <-time.After(poll):
-			if e.m.failed() != nil {
-				cancel()
-			}
+		}
+		if lagging := e.lagging.Load(); lagging == nil {
+			before = e.background.Load()
+		} else if e.background.Load()-before > mostFailures {
+			why = *lagging
+		}
+		if why != nil || e.m.failed() != nil {
+			cancel()
 		}
 	}
 }

@@ -20,83 +20,105 @@ func (l *Log) Append(_ context.Context, records []backend.Record) error {
 	if p := l.unfit.Load(); p != nil {
 		return *p
 	}
-	heads, fresh, err := l.headsOf(records)
-	if err != nil {
+	l.order, l.runs = byStream(records, l.order, l.runs)
+	defer l.tidy()
+	if err := l.findHeads(l.runs); err != nil {
 		return err
-	}
-	before := make(map[string]head, len(heads))
-	for name, h := range heads {
-		before[name] = *h
 	}
 	st := l.state
-	err = l.engine.Write(func(b Batch) error { return l.put(b, records, heads, fresh, &st) })
-	l.tidyArena()
-	if errors.Is(err, backend.ErrUnknownOutcome) {
-		l.doubt.Store(&before)
-	}
-	if err != nil {
+	if err := l.engine.Write(func(b Batch) error { return l.put(b, records, &st) }); err != nil {
+		if errors.Is(err, backend.ErrUnknownOutcome) {
+			l.setDoubt(l.runs)
+		}
+		l.lately.forgetAll()
 		return err
+	}
+	for i := range l.runs {
+		r := &l.runs[i]
+		r.at.head, r.at.known = r.next, true
 	}
 	l.setState(st)
 	return nil
 }
 
-// headsOf returns where the streams of the records stand, and which of them are new.
-func (l *Log) headsOf(records []backend.Record) (heads map[string]*head, fresh map[string]bool, err error) {
-	heads = map[string]*head{}
+// findHeads finds where the streams of the runs stand. The engine is asked for those that
+// were not appended to lately.
+func (l *Log) findHeads(runs []run) error {
+	missing := 0
+	for i := range runs {
+		if runs[i].at = l.lately.get(runs[i].stream); runs[i].at == nil {
+			missing++
+		}
+	}
+	if missing == 0 {
+		return nil
+	}
 	var buf buffers
-	err = l.engine.View(func(s Snapshot) error {
-		for i := range records {
-			name := records[i].Stream
-			if heads[name] != nil {
+	return l.engine.View(func(s Snapshot) error {
+		for i := range runs {
+			r := &runs[i]
+			if r.at != nil {
 				continue
 			}
-			h, found, err := l.readHead(s, name, &buf)
+			h, found, err := l.readHead(s, r.stream, &buf)
 			if err == nil && !found {
-				err = l.headless(s, name, &buf)
+				err = l.headless(s, r.stream, &buf)
 			}
 			if err != nil {
 				return err
 			}
-			if heads[name] = &h; !found {
-				if fresh == nil {
-					fresh = map[string]bool{}
-				}
-				fresh[name] = true
-			}
+			r.at = &standing{h, found}
+			l.lately.put(r.stream, r.at)
 		}
 		return nil
 	})
-	return heads, fresh, err
 }
 
-// put adds what an append writes to a batch.
-func (l *Log) put(b Batch, records []backend.Record, heads map[string]*head, fresh map[string]bool, st *state) error {
-	for i := range records {
-		r := &records[i]
-		h := heads[r.Stream]
-		*h = h.after(r)
-		if err := l.putRecord(b, r); err != nil {
+// setDoubt remembers where the streams stood before an append of which nobody knows whether
+// it is stored.
+func (l *Log) setDoubt(runs []run) {
+	before := make(map[string]head, len(runs))
+	for i := range runs {
+		before[runs[i].stream] = runs[i].at.head
+	}
+	l.doubt.Store(&before)
+}
+
+// put adds what an append writes to a batch: stream by stream, then position by position.
+func (l *Log) put(b Batch, records []backend.Record, st *state) error {
+	for i := range l.runs {
+		if err := l.putRun(b, &l.runs[i]); err != nil {
 			return err
 		}
+		st.version, st.epoch = max(st.version, l.runs[i].next.Version), max(st.epoch, l.runs[i].next.Epoch)
+	}
+	for i := range records {
+		r := &records[i]
 		if err := l.putPlace(b, r.Position, place{r.Kind, st.newest, r.Version, []byte(r.Stream)}); err != nil {
 			return err
 		}
 		st.last, st.newest = r.Position, r.Position
-		st.version, st.epoch = max(st.version, h.Version), max(st.epoch, r.Epoch)
-		st.records++
 	}
-	for name, h := range heads {
-		if err := l.putHead(b, name, h); err != nil {
+	st.records += uint64(len(records))
+	return l.putState(b, st)
+}
+
+// putRun adds the records of a stream, and where it stands then.
+func (l *Log) putRun(b Batch, r *run) error {
+	r.next = r.at.head
+	for _, record := range r.records {
+		r.next = r.next.after(record)
+		if err := l.putRecord(b, record); err != nil {
 			return err
 		}
-		if fresh[name] || h.Unreadable() {
-			if err := l.putName(b, name, h); err != nil {
-				return err
-			}
-		}
 	}
-	return l.putState(b, st)
+	if err := l.putHead(b, r.stream, &r.next); err != nil {
+		return err
+	}
+	if !r.at.known || r.next.Unreadable() {
+		return l.putName(b, r.stream, &r.next)
+	}
+	return nil
 }
 
 func (l *Log) putRecord(b Batch, r *backend.Record) error {
@@ -145,6 +167,13 @@ func (l *Log) take(n int) []byte {
 	from := len(l.arena)
 	l.arena = l.arena[:from+n]
 	return l.arena[from:from:len(l.arena)]
+}
+
+// tidy lets go of what an append was about.
+func (l *Log) tidy() {
+	clear(l.order)
+	clear(l.runs)
+	l.tidyArena()
 }
 
 // tidyArena makes the memory of the values free for the next write.

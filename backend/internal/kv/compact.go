@@ -59,6 +59,7 @@ func (l *Log) setFloors(ctx context.Context, floors []backend.StreamFloor) error
 	}
 	return l.engine.Write(func(b Batch) error {
 		for i, f := range floors {
+			l.lately.forget(f.Stream)
 			h := &heads[i]
 			h.Floor, h.cut = max(h.Floor, f.Floor), l.state.last
 			if f.Delete {
@@ -141,6 +142,7 @@ func (l *Log) sweepSome(name string) (done bool, err error) {
 	if p := l.unfit.Load(); p != nil {
 		return false, *p
 	}
+	l.lately.forget(name)
 	w := sweeping{name: name, state: l.state}
 	if err := l.engine.View(func(s Snapshot) error { return l.planSweep(s, &w) }); err != nil {
 		return false, err

@@ -11,7 +11,7 @@
 //	engine.go                what an engine has to do
 //	keys.go value.go         the keys and the values, drawn
 //	log.go meta.go head.go   an open store; what it says of itself; where a stream stands
-//	append.go                writing records
+//	append.go lately.go      writing records
 //	page.go read.go places.go snapshots.go streams.go   reading
 //	compact.go               cuts, and giving back the room
 //	scan.go scanstreams.go scanplaces.go   checking all of it

@@ -29,8 +29,11 @@ type Log struct {
 
 	// writing is held over what a write rests on and the write itself.
 	writing sync.Mutex
-	state   state  // as written; guarded by writing
-	arena   []byte // the values of one append; guarded by writing
+	state   state             // as written; guarded by writing, as what follows
+	lately  lately            // where streams stand
+	arena   []byte            // the values of one append
+	order   []*backend.Record // those of one append, by stream
+	runs    []run             // what one append stores in each stream
 
 	last  atomic.Uint64                   // state.last, for readers
 	count atomic.Uint64                   // state.records, for Info
@@ -60,6 +63,7 @@ func (l *Log) load() error {
 		}
 		l.sums, l.codec = newSums(l.store.store), codec.NewSeed(l.store.store)
 		l.doubt.Store(nil)
+		l.lately.forgetAll()
 		return l.loadState(s)
 	})
 }
