@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 
 // On a disk in memory, which fails, hangs and loses power.
 func TestConformanceOnADiskThatFails(t *testing.T) {
-	conformance.Run(t, onDisks{}, conformance.Strict(), conformance.Without(conformance.SeamKiller))
+	conformance.Run(t, onDisks{}, conformance.Strict(), conformance.Without(conformance.SeamKiller, conformance.SeamOccupier))
 }
 
 // The smallest segments, so that every rule meets their edges.
@@ -36,7 +36,7 @@ func TestConformanceInSmallSegments(t *testing.T) {
 	if file.Slow && testing.Short() {
 		t.Skip("the same code as TestConformanceOnADiskThatFails runs, more often: left out of the short run under the race detector")
 	}
-	conformance.Run(t, onDisks{file.Options{SegmentBytes: 8 << 10}}, conformance.Strict(), conformance.Without(conformance.SeamKiller))
+	conformance.Run(t, onDisks{file.Options{SegmentBytes: 8 << 10}}, conformance.Strict(), conformance.Without(conformance.SeamKiller, conformance.SeamOccupier))
 }
 
 // inDirectories adds to filetest's harness what only a test of this package has.

@@ -55,9 +55,14 @@ func (a *app) conformanceCommand() *cobra.Command {
 			switch {
 			case quick && !proves:
 				return usagef("--quick goes with --selftest")
+			case proves && other != "":
+				return usagef("--selftest and --compare: want one of them")
 			case proves:
+				if err := p.Alone("selftest"); err != nil {
+					return &usageError{err}
+				}
 				return a.selfTest(c.Context(), quick)
-			case other != "" && !p.Asks():
+			case other != "":
 				return a.compare(c.Context(), p, other)
 			}
 			return a.conformance(c.Context(), p)
@@ -94,6 +99,9 @@ func (a *app) conformance(ctx context.Context, p *conformance.Program) error {
 // compare plays the same operations at two places.
 func (a *app) compare(ctx context.Context, p *conformance.Program, other string) error {
 	p.Format = a.format
+	if err := p.Alone("compare", conformance.Compared...); err != nil {
+		return &usageError{err}
+	}
 	b := *a
 	b.store = other
 	var harnesses []conformance.Harness
