@@ -82,6 +82,9 @@ type Program struct {
 	Format string // one of [Formats]
 	// Again is the command line that judges one rule again.
 	Again func(ID, uint64) string
+	// Job is how the command line of the n-th of several processes begins, behind the
+	// program's name: each wants a place of its own. Nil: with nothing.
+	Job func(n int) []string
 
 	opts    []Option // what the flags said
 	given   []string // the flags that say how rules are judged, as they were given
@@ -90,6 +93,8 @@ type Program struct {
 	list    bool
 	explain string
 	repeat  int
+	jobs    int
+	words   []string // what was given, for jobs
 	out     string
 	seed    uint64  // zero: none was given
 	run     running // nil: here
@@ -104,6 +109,7 @@ func (p *Program) Flags(f *flag.FlagSet) {
 			o, err := parse(text)
 			if err == nil {
 				p.opts, p.given = append(p.opts, o), append(p.given, name)
+				p.words = append(p.words, "--"+name+"="+text)
 			}
 			return err
 		})
@@ -139,6 +145,7 @@ func (p *Program) Flags(f *flag.FlagSet) {
 	f.BoolVar(&p.list, "list", false, "list the rules, and run nothing")
 	f.StringVar(&p.explain, "explain", "", "explain one `rule`, such as OCC-02, and run nothing")
 	f.IntVar(&p.repeat, "repeat", 1, "run so many `times`, each with the next seed, and count the verdicts of each rule")
+	f.IntVar(&p.jobs, "jobs", 1, "with repeat: so many `processes` at a time; as many as there are processors at most")
 	f.StringVar(&p.out, "out", "", "write the report to this `file`, whole or not at all, instead of printing it")
 }
 
@@ -207,6 +214,8 @@ func (p *Program) sensible() error {
 		return fmt.Errorf("explain runs nothing: %s does not go with it", given[0])
 	case p.explain != "":
 		return known(ID(p.explain))
+	case p.jobs < 1 || p.jobs > 1 && p.repeat < p.jobs:
+		return fmt.Errorf("%d jobs for %d runs: want 1 or more, each with a run", p.jobs, p.repeat)
 	}
 	return nil
 }
@@ -219,6 +228,9 @@ func (p *Program) judging() []string {
 	}
 	if p.repeat != 1 {
 		given = append(given, "repeat")
+	}
+	if p.jobs != 1 {
+		given = append(given, "jobs")
 	}
 	return given
 }
@@ -308,7 +320,19 @@ func (p *Program) RunCompare(ctx context.Context, w io.Writer, harnesses ...Harn
 }
 
 func (p *Program) runRepeat(ctx context.Context, h Harness, w io.Writer, opts []Option) (int, error) {
-	f, err := Repeat(ctx, h, p.repeat, opts...)
+	var f *Flakiness
+	s, err := newSettings(opts)
+	if err == nil && p.jobs > 1 {
+		if p.strict {
+			p.words = append(p.words, "--strict")
+		}
+		if p.Job == nil {
+			p.Job = func(int) []string { return nil }
+		}
+		f, err = p.runJobs(ctx, s.seed)
+	} else if err == nil {
+		f, err = Repeat(ctx, h, p.repeat, opts...)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted, errors.New("interrupted")

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -122,6 +123,25 @@ func TestMainHandsOverWhatWasFound(t *testing.T) {
 	}
 	if code, stdout, stderr := program(t, "exits", "-list"); code != 0 || !strings.Contains(stdout, "OCC-02") || stderr != "" {
 		t.Errorf("exit code %d, out %.100q, err %q", code, stdout, stderr)
+	}
+}
+
+// Jobs are processes, whose counts are one.
+func TestJobsShareTheRuns(t *testing.T) {
+	code, stdout, stderr := program(t, "sound", "-rules", "OPEN-01", "-repeat", "5", "-jobs", "2", "-seed", "7", "-format", "json")
+	var f conformance.Flakiness
+	err := json.Unmarshal([]byte(stdout), &f)
+	if code != 0 || err != nil || f.Runs != 5 || f.Seed != 7 || len(f.Rules) != 1 || f.Rules[0].Verdicts[conformance.Pass] != 5 {
+		t.Errorf("exit code %d, %v, err %q: %+v", code, err, stderr, f)
+	}
+	code, stdout, stderr = program(t, "exits", "-rules", "OPEN-01", "-repeat", "2", "-jobs", "2")
+	if code == 0 || stdout != "" || !strings.Contains(stderr, "a job has no counts") {
+		t.Errorf("exit code %d, out %q, err %q", code, stdout, stderr)
+	}
+	for _, args := range [][]string{{"-jobs", "0"}, {"-jobs", "2"}, {"-jobs", "3", "-repeat", "2"}} {
+		if code, _, stderr := program(t, "sound", args...); code != 64 || !strings.Contains(stderr, "each with a run") {
+			t.Errorf("%v: exit code %d, err %q", args, code, stderr)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -93,7 +94,19 @@ func (a *app) conformance(ctx context.Context, p *conformance.Program) error {
 	p.Again = func(id conformance.ID, seed uint64) string {
 		return fmt.Sprintf("papyra conformance --store %s --rules %s --seed %#x", shellWord(place.String()), id, seed)
 	}
+	p.Job = func(n int) []string { return []string{"conformance", "--store", place.job(n)} }
 	return errors.Join(ended(p.Run(ctx, scratch, a.out)), scratch.remove())
+}
+
+// job is the URL of a place below this one, for one of several processes; a place that is no
+// directory is each process's own as it is.
+func (p place) job(n int) string {
+	if p.directory() != nil {
+		if u, err := directoryURL(p.url, filepath.Join(p.dir(), fmt.Sprint("job-", n+1))); err == nil {
+			return u
+		}
+	}
+	return p.url.String()
 }
 
 // compare plays the same operations at two places.
