@@ -111,7 +111,7 @@ func (s *store) Fail(f conformance.Fault) (hits func() int, heal func(), err err
 
 ` + "`conformance.Hang`" + `, embedded, is a ` + "`Staller`" + `: the store calls its ` + "`Pass`" + ` before each write. A ` + "`Killer`" + ` lets the test binary run itself: ` + "`Spawn`" + ` starts it with the place in its environment and hands the command to ` + "`conformance.Exec`" + `; a test that finds the place there calls ` + "`conformance.Child`" + `. backend/file's conformance_test.go has every seam; backend/memory/memorytest is the shortest example.
 
-Rules about rot make 250 bytes wrong, one after the other, and go on up to 1,000 while a tenth of the time is left. Half of the places are spread over all bytes. The others are spread over regions, of which each gets as many however small it is, so that a table of ten heads rots as often as a megabyte of payloads: files, and what stands between runs of zeros in them. ` + "`Dir`" + ` knows them; a ` + "`Corrupter`" + ` of your own tells them with ` + "`Chart`" + `.
+Rules about rot make 250 bytes wrong, one after the other; those that judge what reads make of it, SCAN-08 and SCAN-11, go on up to 1,000 for a tenth of their time. Half of the places are spread over all bytes. The others are spread over regions, of which each gets as many however small it is, so that a table of ten heads rots as often as a megabyte of payloads: files, and what stands between runs of zeros in them. ` + "`Dir`" + ` knows them; a ` + "`Corrupter`" + ` of your own tells them with ` + "`Chart`" + `.
 
 How much of the table papyra's engines exercise, where all that is exercised passes:
 

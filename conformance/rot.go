@@ -82,7 +82,8 @@ func (r *rotten) proves() {
 	}
 }
 
-// In a sweep a store rots in so many places at least, and in more while there is time.
+// In a sweep a store rots in so many places; where reads are judged, in up to mostRots while
+// there is time.
 const (
 	rots     = 250
 	mostRots = 1000
@@ -103,11 +104,11 @@ func (r *rotten) draw(n int, start float64) int64 {
 	return from + r.c.env.Rand.Int64N(r.ends[i]-from)
 }
 
-// each makes one byte after the other wrong and calls look with the store as it is then; s
-// is nil and err set if it does not open.
-func (r *rotten) each(look func(at int64, s Subject, err error)) {
+// each makes one byte after the other wrong, up to so many, and calls look with the store as
+// it is then; s is nil and err set if it does not open.
+func (r *rotten) each(most int, look func(at int64, s Subject, err error)) {
 	start, stop := r.c.env.Rand.Float64(), time.Now().Add(patience(r.c))
-	for n := 0; n < rots || n < mostRots && time.Now().Before(stop); n++ {
+	for n := 0; n < rots || n < most && time.Now().Before(stop); n++ {
 		at := r.draw(n, start)
 		mask := byte(1) << r.c.env.Rand.IntN(8)
 		r.flip(at, mask)
@@ -270,7 +271,7 @@ func (c *Case) truthful(rule ID) {
 	r := c.rotting()
 	r.judging = rule
 	tried, met, refused := 0, 0, 0
-	r.each(func(at int64, s Subject, err error) {
+	r.each(mostRots, func(at int64, s Subject, err error) {
 		tried++
 		r.truth(fmt.Sprintf("open with byte %d of %d wrong", at, r.bytes), err)
 		switch {
@@ -296,7 +297,7 @@ func placed(err error) bool {
 func scan02(c *Case) {
 	r := c.rotting()
 	met := 0
-	r.each(func(at int64, s Subject, err error) {
+	r.each(rots, func(at int64, s Subject, err error) {
 		if err != nil || !r.damaged(at, s) {
 			return
 		}
@@ -320,7 +321,7 @@ func (r *rotten) unread() {
 
 func scan09(c *Case) {
 	r := c.rotting()
-	r.each(func(at int64, s Subject, err error) {
+	r.each(rots, func(at int64, s Subject, err error) {
 		if err != nil || !r.damaged(at, s) {
 			return
 		}
