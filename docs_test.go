@@ -16,6 +16,7 @@ func TestTheWalkThroughQuotesTheExample(t *testing.T) {
 	if err != nil || len(files) < 4 {
 		t.Fatalf("%v, %v: want the example's files", files, err)
 	}
+	files = append(files, "examples/custombackend/skeleton/skeleton.go")
 	var code strings.Builder
 	for _, name := range files {
 		text, err := os.ReadFile(name)

@@ -88,6 +88,9 @@ func appendGroup() Group {
 		{ID: "APPEND-24", Name: "times are read back in UTC", Requires: stored,
 			Sentence: "A record's time is read back in UTC, whatever location it was given in.",
 			Check:    append24},
+		{ID: "APPEND-25", Name: "numbers may be as high as they go", Requires: needs(reads, []ID{"APPEND-19", "OPEN-14"}), Since: "0.4",
+			Sentence: "Restored positions, versions and epochs up to MaxNumber, and schemas up to 2³²−1, are found and read back as they are, also after opening again, and appends go on above them; higher ones are ErrInvalid. Tried on both sides of 2³¹, 2³², 2³²+2, 2⁵³+2 and 2⁶².",
+			Check:    append25},
 	}}
 }
 

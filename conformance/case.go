@@ -21,6 +21,8 @@ type Case struct {
 	env      *Env
 	store    Store
 	volatile bool // a store ends with its backend
+	rule     ID
+	session  *session
 	opened   []Subject
 	cleanups []func() // run when the check has ended, the newest first
 
@@ -77,15 +79,21 @@ func (c *Case) check(ok bool, wanted, seen string, args ...any) {
 // noError fails the rule if err is not nil.
 func (c *Case) noError(what string, err error) {
 	if err != nil {
-		c.failf("no error", "%s", doing(what, err))
+		c.failed("no error", what, err)
 	}
 }
 
 // wantError fails the rule unless err wraps sentinel.
 func (c *Case) wantError(what string, err, sentinel error) {
 	if !errors.Is(err, sentinel) {
-		c.failf(fmt.Sprintf("an error that wraps %q", sentinel), "%s", doing(what, err))
+		c.failed("an error that wraps "+goName(sentinel), what, err)
 	}
+}
+
+// failed ends the check: what came of something is not what is wanted.
+func (c *Case) failed(wanted, what string, err error) {
+	c.end(Fail, wanted, doing(what, err), stackOf(err))
+	runtime.Goexit()
 }
 
 // doing is what was done and what came of it. An error of a Backend begins with its call,
@@ -134,10 +142,16 @@ func (c *Case) run(check func(*Case)) {
 	c.end(Pass, "", "", "")
 }
 
-// closeAll closes what the check opened. Close is idempotent: see OPEN-06.
+// closeAll closes what the check opened. Close is idempotent: see OPEN-06. A panic in it is
+// a failure, also where the check had passed.
 func (c *Case) closeAll() {
 	defer func() {
 		if p := recover(); p != nil {
+			c.mu.Lock()
+			if c.outcome.verdict == Pass {
+				c.outcome.verdict = ""
+			}
+			c.mu.Unlock()
 			c.end(Fail, "no panic", fmt.Sprintf("panic in Close: %v", p), string(debug.Stack()))
 		}
 	}()

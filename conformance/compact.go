@@ -70,7 +70,7 @@ func compactGroup() Group {
 			Sentence: "A compaction of a damaged store fails or succeeds; either way every record that could be read can be read, reads across the damage are ErrCorrupt as before, and a scan reports it.",
 			Check:    compact17},
 		{ID: "COMPACT-18", Name: "the report says what went", Level: Should, Capability: Compacts, Requires: []ID{"COMPACT-05"}, Since: "0.4",
-			Sentence: "The report of a compaction that takes half of a store has fewer records and fewer bytes after than before.",
+			Sentence: "The report of a compaction that takes half of a store has fewer records and fewer bytes after than before. Where only the bytes stay the store does not shrink: what was taken makes room for later records, and its size is the largest that it ever had.",
 			Check:    compact18},
 		{ID: "COMPACT-19", Name: "the report counts what there is", Capability: Compacts, Requires: []ID{"COMPACT-05"}, Since: "0.4",
 			Sentence: "Of a store that was never cut the report of a compaction counts before it exactly the records that are there, of every kind; after it, and in later reports, no fewer than are left and no more than before; and bytes no fewer than payloads that can't be made smaller take.",

@@ -69,6 +69,9 @@ func ctx01(c *Case) {
 // stall makes the store hang, until the check ends at the latest.
 func (c *Case) stall() (reached <-chan struct{}, release func()) {
 	reached, free := seam[Staller](c).Stall()
+	if reached == nil || free == nil {
+		c.unavailable("the harness's Stall returns no channel, or no function")
+	}
 	var once sync.Once
 	release = func() { once.Do(free) }
 	c.cleanups = append(c.cleanups, release)
@@ -84,7 +87,7 @@ func (c *Case) hanging(s Subject, b backend.Batch) (release func() error) {
 	select {
 	case <-reached:
 	case err := <-done:
-		c.failf("an append that is written to the medium before it is acknowledged", "it returned %s while the medium hangs", errText(err))
+		c.failf("an append that is written to the medium before it is acknowledged", "it returned %s while the medium hangs; or the harness's Stall stalls nothing", errText(err))
 	case <-c.ctx.Done():
 		c.failf("an append that is written to the medium", "nothing was written")
 	}

@@ -16,8 +16,8 @@ import (
 
 // Dir is the harness for a backend that keeps a store in a directory, or in a file. open
 // is given a path at which there is nothing yet, in a directory of the store's own that
-// exists, and the same path again to open the store again. Its stores are [Digester] and
-// [Corrupter].
+// exists, and the same path again to open the store again. Its stores are [Digester],
+// [Corrupter] and [Occupier].
 func Dir(name string, open func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error)) Harness {
 	return dirHarness{Info{Name: name}, open}
 }
@@ -38,23 +38,27 @@ type DirectoryStore interface {
 	Store
 	Digester
 	Corrupter
+	Charter
+	Occupier
 }
 
 // DirStore is a store of [Dir] by itself, for harnesses that add seams to it.
 func DirStore(dir string, open func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error)) DirectoryStore {
-	return &dirStore{dir, func(ctx context.Context, opts *backend.Options) (*backend.Backend, error) {
-		return open(ctx, dir, opts)
-	}}
+	return &dirStore{dir, open}
 }
 
 type dirStore struct {
 	dir  string
-	open OpenFunc
+	open func(ctx context.Context, dir string, opts *backend.Options) (*backend.Backend, error)
 }
 
 // Open opens the directory.
 func (d *dirStore) Open(ctx context.Context, opts backend.Options) (Subject, error) {
-	return openFuncStore(d.open).Open(ctx, opts)
+	b, err := d.open(ctx, d.dir, &opts)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // Destroy leaves it to the suite, which removes the directory above.

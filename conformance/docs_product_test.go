@@ -32,7 +32,7 @@ OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused with ErrConf
     done:    open: no error
              append "a", expected 0, 3 records: version 3, position 3
     seen:    append "a", expected 0, 1 records: no error
-    wanted:  an error that wraps "version conflict"
+    wanted:  an error that wraps backend.ErrConflict ("version conflict")
     seed:    0x5f2a
     again:   PAPYRA_CONFORMANCE_SEED=0x5f2a go test -run 'TestConformance/OCC-02'
     blocks:  APPEND-18 OCC-03 OCC-05 METRIC-03 COMPACT-11
@@ -51,7 +51,9 @@ OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused with ErrConf
 PAPYRA_CONFORMANCE_REPORT='report-*.md' go test -run TestConformance .
 ` + "```" + `
 
-The ending says the format: ` + "`.txt` `.json` `.xml`" + ` (JUnit) or ` + "`.md`" + `. A ` + "`*`" + ` stands for the test's name; a relative name is one in the directory of the package.
+The ending says the format: ` + "`.txt` `.json` `.xml`" + ` (JUnit) or ` + "`.md`" + `. A ` + "`*`" + ` stands for the test's name; a relative name is one in the directory of the package. What is wrong with the name is said before anything is judged; a file from before is removed then, and the new one is there whole or not at all.
+
+The last line of the text is a summary. It names the failures that do not count, each with why: a SHOULD, or a rule that is new in this version.
 
 The JSON's ` + "`schema`" + ` is ` + "`papyra.conformance/1`" + `. Fields may be added within a version; one that changes its meaning or goes raises it.
 
@@ -60,10 +62,11 @@ The JSON's ` + "`schema`" + ` is ` + "`papyra.conformance/1`" + `. Fields may be
 | ` + "`suite`" + ` | ` + "`version`, `counted`" + ` (the newest version whose rules count), ` + "`rules`" + ` (how many there are), ` + "`rules_sha256`" + ` (of their IDs, sentences, levels, capabilities and prerequisites) |
 | ` + "`backend` `engine`" + ` | what was tested: ` + "`name` `version` `volatile`" + `; the engine's own name |
 | ` + "`env`" + ` | ` + "`go` `os` `arch` `cpus` `race` `papyra`" + ` |
-| ` + "`claims` `limits` `seams`" + ` | the backend's capabilities; ` + "`record_bytes` `batch_bytes`" + `; the fault seams that its stores have |
+| ` + "`claims` `limits`" + ` | the backend's capabilities; ` + "`record_bytes` `batch_bytes`" + ` |
+| ` + "`seams` `missing_seams`" + ` | the fault seams that the harness's stores have, and those that they have not |
 | ` + "`seed` `strict`" + ` | a number up to 2⁶⁴−1: read it as an integer |
 | ` + "`profile`" + ` | ` + "`name`, `asked`" + ` (or implied), ` + "`asks`" + ` (rules), ` + "`exercised`, `lacks`" + ` |
-| ` + "`results`" + ` | in the order of the table: ` + "`id` `name` `level` `since` `provisional` `verdict` `took_ns` `seen` `wanted` `done` `blocked_by` `waiver` `dump`" + ` |
+| ` + "`results`" + ` | in the order of the table: ` + "`id` `name` `level` `since` `provisional` `verdict` `took_ns` `seen` `wanted` `done` `blocked_by` `waiver` `missing_seams`" + ` (that the rule needs and the harness has not got) ` + "`dump`" + ` (where goroutines stood, if the check hung or panicked) |
 | ` + "`not_judged` `totals` `took_ns`" + ` | rules that were not asked for; verdict → number |
 | ` + "`verdict`" + ` | ` + "`conformant`, `not conformant` or `incomplete`" + ` |
 `
@@ -121,7 +124,7 @@ A suite that lets a broken store pass is worse than none. ` + "`selftest.Run(t)`
 `
 
 const docsPrograms = `
-How often does a rule fail without cause? ` + "`make flakes`" + ` runs the suite 1,000 times on memory and 100 times on file, each time with another seed, and prints each rule that failed, or came out now one way and now another, with its seeds; ` + "`--repeat`" + ` does it for any store. Measured on two cores: of 400 runs on memory with 199 rules of suite 0.4, at a load of 20 (seeds 1 to 200 and 501 to 700), and of 150 on memory and 30 on file with the 113 of suite 0.3, at a load of 14, no rule failed, was blocked, or was inconclusive once. A run on memory takes 3 s where nothing else runs, so that a thousand take an hour.
+How often does a rule fail without cause? ` + "`make flakes`" + ` runs the suite 1,000 times on memory and 100 times on file, each time with another seed, and prints each rule that failed, or came out now one way and now another, with its seeds; ` + "`--repeat`" + ` does it for any store. Measured on two cores: of 400 runs on memory with 199 rules of suite 0.4, at a load of 20 (seeds 1 to 200 and 501 to 700), and of 150 on memory and 30 on file with the 113 of suite 0.3, at a load of 14, no rule failed, was blocked, or was inconclusive once. A run on memory takes 3 s where nothing else runs, 2.5 s of them on the processor: waiting is not where its time goes, and ` + "`--jobs 2`" + ` does twice as many on two cores. Jobs are processes, as rules count the goroutines and file descriptors of theirs.
 
 And how often do rules about races catch one? ` + "`PAPYRA_RACES=20 go test -v -run RaceRules ./conformance/selftest`" + ` runs the mutants of such rules twenty times each and wants nineteen. At a load of 25: all of the 18 were caught all of the times.
 
@@ -133,7 +136,9 @@ And how often do rules about races catch one? ` + "`PAPYRA_RACES=20 go test -v -
 func main() { conformance.Main(mine.Harness()) }
 ` + "```" + `
 
-is a program with the same flags and exit codes: ` + "`-profile` `-rules` `-skip` `-strict` `-pin` `-waive` `-seed` `-budget` `-repeat` `-format` `-list` `-explain`" + `.
+is a program with the same flags and exit codes: ` + "`-profile` `-rules` `-skip` `-strict` `-pin` `-waive` `-seed` `-budget` `-repeat` `-jobs` `-format` `-out` `-list` `-explain`" + `. Flags that do not go together are refused; none is left unheeded.
+
+The rules are judged in a second process: the program starts itself again with the same arguments, so that what main does before ` + "`Main`" + ` is done in both. That process hands its report over when it is whole. A backend that ends the process (` + "`os.Exit(0)`" + `, ` + "`log.Fatal`" + `, a panic on a goroutine of its own) leaves exit code 1, no report, and a line that names the rule that was being judged. What the backend prints to standard output goes to standard error: what stands on standard output is the report. ` + "`-out FILE`" + ` writes it to a file, whole or not at all; a file from before is removed when the run begins. In a test, package testing itself turns ` + "`os.Exit(0)`" + ` into a panic.
 
 ## Benchmarks
 

@@ -38,18 +38,41 @@ const docsIntro = `# The conformance suite
 
 Made from the tables in package conformance by ` + "`go test ./conformance -run Docs -update`" + `; do not edit.
 
-Any backend, papyra's own or yours, is run against these rules:
+A backend of yours that keeps a store in a directory, or in a file, is judged by this test:
 
 ` + "```go" + `
+package mine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/conformance"
+
+	"example.com/mine"
+)
+
+// For each rule path names something in a fresh directory that is not there yet, and the
+// same again when the rule opens its store again.
 func TestConformance(t *testing.T) {
-	conformance.Run(t, conformance.Dir("mine", func(ctx context.Context, dir string, o *backend.Options) (*backend.Backend, error) {
-		return mine.Open(ctx, dir, o)
+	conformance.Run(t, conformance.Dir("mine", func(ctx context.Context, path string, o *backend.Options) (*backend.Backend, error) {
+		return mine.Open(ctx, path, o)
 	}))
 }
 ` + "```" + `
 
+` + "```" + `
+go test -run TestConformance .                  # every rule
+go test -run TestConformance -v . | tail -n 9   # and how much a green one is worth: its profile, and what was left out
+go test -run 'TestConformance/OCC-02' .         # one rule, and those that it requires
+PAPYRA_CONFORMANCE_REPORT=report.txt go test -run TestConformance .
+` + "```" + `
+
+That is all. Stores of ` + "`Dir`" + ` can also rot, be compared byte for byte, and be asked what they do about a place that holds something else; what more a harness can offer is said under [Seams](#seams), and how to write the backend in [custom-backend.md](custom-backend.md).
+
 ` + "`conformance.Dir`" + ` is for stores in directories, ` + "`Make`" + ` for stores in any other place, ` + "`Volatile`" + ` for stores without one.
-Programs call ` + "`conformance.Check`" + ` and get a report, or ` + "`conformance.Main`" + `, which is a whole program: see [Programs](#programs). ` + "`go test -run 'TestConformance/OCC-02'`" + ` judges one rule and those that it requires.
+Programs call ` + "`conformance.Check`" + ` and get a report, or ` + "`conformance.Main`" + `, which is a whole program: see [Programs](#programs).
 
 Each rule is judged on a fresh store, within a deadline (30 s unless ` + "`Budget`" + ` says otherwise).
 
@@ -67,7 +90,7 @@ A report of fewer rules than there are, or than its [profile](#profiles) asks fo
 
 ## Seams
 
-What machines do to stores (rot, full disks, power cuts, SIGKILL) the suite can do to yours if the harness lets it: each *seam* is a small interface that the harness's ` + "`Store`" + ` may implement, found by type assertion. A rule whose seam is missing is unavailable, never passed, and the report lists the seams. ` + "`Strict`" + ` makes that a failure, but for the seams named in ` + "`Without`" + `.
+What machines do to stores (rot, full disks, power cuts, SIGKILL) the suite can do to yours if the harness lets it: each *seam* is a small interface that the harness's ` + "`Store`" + ` may implement, found by type assertion. A rule whose seam is missing is unavailable, never passed, and the report lists the seams. ` + "`Strict`" + ` makes that a failure, but for the seams named in ` + "`Without`" + `. A seam is no asset if it does nothing: the suite looks whether a flipped byte changes the digest, whether the digest sees an append, whether a fault is met, and whether a power cut ever loses what was not synced. What rests on one that does not is unavailable, inconclusive, or a failure.
 
 %s
 A ` + "`Store`" + ` with a seam, here over a file system that can fail:
@@ -87,6 +110,8 @@ func (s *store) Fail(f conformance.Fault) (hits func() int, heal func(), err err
 ` + "```" + `
 
 ` + "`conformance.Hang`" + `, embedded, is a ` + "`Staller`" + `: the store calls its ` + "`Pass`" + ` before each write. A ` + "`Killer`" + ` lets the test binary run itself: ` + "`Spawn`" + ` starts it with the place in its environment and hands the command to ` + "`conformance.Exec`" + `; a test that finds the place there calls ` + "`conformance.Child`" + `. backend/file's conformance_test.go has every seam; backend/memory/memorytest is the shortest example.
+
+Rules about rot make 250 bytes wrong, one after the other; those that judge what reads make of it, SCAN-08 and SCAN-11, go on up to 1,000 for a tenth of their time. Half of the places are spread over all bytes. The others are spread over regions, of which each gets as many however small it is, so that a table of ten heads rots as often as a megabyte of payloads: files, and what stands between runs of zeros in them. ` + "`Dir`" + ` knows them; a ` + "`Corrupter`" + ` of your own tells them with ` + "`Chart`" + `.
 
 How much of the table papyra's engines exercise, where all that is exercised passes:
 
@@ -161,6 +186,7 @@ var seamNotes = map[conformance.Seam][2]string{
 	conformance.SeamCrasher:   {"`Crash`, `Changing`: the store as a power cut leaves it, at any change", "a file system in memory that knows what was synced; a disk image"},
 	conformance.SeamKiller:    {"`Spawn`: another process over the same store, to be killed", "`Exec` and `Child`"},
 	conformance.SeamFixturer:  {"`Fixtures`: stores that older versions wrote, and one of a newer format", "golden stores, with what `Listing` said of them"},
+	conformance.SeamOccupier:  {"`Occupied`: places that hold what is no store", "`Dir` has it"},
 }
 
 func seamTable() string {
@@ -189,11 +215,11 @@ func coverageTable() string {
 		can      backend.Capabilities
 		without  []conformance.Seam
 	}{
-		{"memory, behind memorytest's gate", false, memory, []conformance.Seam{conformance.SeamCorrupter, conformance.SeamCrasher, conformance.SeamKiller, conformance.SeamFixturer}},
+		{"memory, behind memorytest's gate", false, memory, []conformance.Seam{conformance.SeamCorrupter, conformance.SeamCrasher, conformance.SeamKiller, conformance.SeamFixturer, conformance.SeamOccupier}},
 		{"memory, as it is", false, memory, conformance.Seams()},
 		{"memory, without a place", true, memory, conformance.Seams()},
 		{"file, in directories", false, file, []conformance.Seam{conformance.SeamFaulter, conformance.SeamStaller, conformance.SeamCrasher}},
-		{"file, on a disk that fails", false, file, []conformance.Seam{conformance.SeamKiller}},
+		{"file, on a disk that fails", false, file, []conformance.Seam{conformance.SeamKiller, conformance.SeamOccupier}},
 	} {
 		n := foreseen(h.volatile, h.can, h.without)
 		var without []string

@@ -18,15 +18,6 @@ func errorGroup() Group {
 	}}
 }
 
-// sentinels are all that package backend names, and what a context ends with.
-var sentinels = []error{
-	backend.ErrInvalid, backend.ErrTooLarge, backend.ErrUnsupported, backend.ErrClosed,
-	backend.ErrLocked, backend.ErrUnavailable, backend.ErrFormat,
-	backend.ErrConflict, backend.ErrFenced, backend.ErrOwned, backend.ErrNoSpace, backend.ErrPoisoned, backend.ErrUnknownOutcome,
-	backend.ErrNotFound, backend.ErrCompacted, backend.ErrCorrupt,
-	context.Canceled, context.DeadlineExceeded,
-}
-
 // theName is the name under which ERROR-01 opens backends.
 const theName = "the backend's name"
 
@@ -39,7 +30,7 @@ func (c *Case) said(what string, op backend.Op, err error) {
 		return
 	}
 	c.note("%s: %v", what, err)
-	known := slices.ContainsFunc(sentinels, func(sentinel error) bool { return errors.Is(err, sentinel) })
+	known := slices.ContainsFunc(sentinels, func(s sentinel) bool { return errors.Is(err, s.err) })
 	c.check(known, "an error that wraps a sentinel of package backend, or the context's error", "%s: %v (%T)", what, err, err)
 	var oe *backend.OpError
 	c.check(errors.As(err, &oe), "an *OpError", "%s: %v (%T)", what, err, err)

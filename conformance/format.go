@@ -28,6 +28,9 @@ func formatGroup() Group {
 		{ID: "FORMAT-05", Name: "an older store is compacted", Capability: Compacts, Seams: fixturer, Requires: []ID{"FORMAT-03", "CLAIM-02"}, Since: "0.4",
 			Sentence: "A store of an older format can be compacted; with a cut that takes nothing everything reads as before then, also after opening again.",
 			Check:    format05},
+		{ID: "FORMAT-06", Name: "what is no store is refused, and left alone", Capability: Durable, Seams: []Seam{SeamOccupier}, Requires: sound, Since: "0.4",
+			Sentence: "A place that holds something else is refused with ErrFormat, however it is opened, and not a byte of it is changed; where it is not even of the kind of place that a store has, such as a file instead of a directory, ErrUnavailable will do.",
+			Check:    format06},
 	}}
 }
 
@@ -120,13 +123,37 @@ func format02(c *Case) {
 			return sum
 		}
 		before := digest()
-		for _, change := range []func(*backend.Options){readOnly, func(*backend.Options) {}, unjudged, func(o *backend.Options) {
-			o.Startup = backend.Startup{Mode: backend.RecoverAnomalies, Full: true, Recovery: backend.Quarantine}
-		}} {
+		for _, change := range openings {
 			s, err := c.tryOpenAt(c.ctx, f.Store, change)
 			c.check(s == nil || err == nil, "no backend beside an error", "a backend and %v", err)
 			c.wantError(f.Name, err, backend.ErrFormat)
 			c.check(digest() == before, "the same digest", "%s: another one", f.Name)
+		}
+	}
+}
+
+// openings are the ways in which what can't be opened may not be opened either.
+var openings = []func(*backend.Options){func(*backend.Options) {}, readOnly, unjudged, func(o *backend.Options) {
+	o.Startup = backend.Startup{Mode: backend.RecoverAnomalies, Full: true, Recovery: backend.Quarantine}
+}}
+
+func format06(c *Case) {
+	places, err := seam[Occupier](c).Occupied(c.ctx, c.env)
+	if err != nil || len(places) == 0 {
+		c.unavailable("the harness has no place that holds something else: %v", err)
+	}
+	for _, p := range places {
+		before, err := p.Store.Digest(c.ctx)
+		c.noError("Digest", err)
+		for _, change := range openings {
+			s, err := c.tryOpenAt(c.ctx, p.Store, change)
+			c.check(s == nil || err == nil, "no backend beside an error", "a backend and %v", err)
+			if !p.Unfit || !errors.Is(err, backend.ErrUnavailable) {
+				c.wantError("open "+p.Name, err, backend.ErrFormat)
+			}
+			after, err := p.Store.Digest(c.ctx)
+			c.noError("Digest", err)
+			c.check(after == before, "the same digest", "%s: another one", p.Name)
 		}
 	}
 }

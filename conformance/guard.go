@@ -11,12 +11,30 @@ import (
 // errGoexit is what a goroutine leaves that ended without a panic and without returning.
 var errGoexit = errors.New("the backend or the harness ended the goroutine that called it, as runtime.Goexit and t.FailNow do")
 
+// panicked is a panic of the backend or the harness as an error. Where it was stands in the
+// dump of the result, not in the text.
+type panicked struct {
+	value any
+	stack string
+}
+
+func (p *panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// stackOf is where the panic was that err comes from; empty if it does not come from one.
+func stackOf(err error) string {
+	var p *panicked
+	if errors.As(err, &p) {
+		return p.stack
+	}
+	return ""
+}
+
 // guarded calls f; a panic in it is its error.
 func guarded(f func() error) (err error) {
 	err = errGoexit
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			err = &panicked{p, string(debug.Stack())}
 		}
 	}()
 	err = f()

@@ -59,7 +59,7 @@ type Info struct {
 }
 
 // Store is one place that can be opened. It may implement seams: [Digester],
-// [Corrupter], [Faulter], [Staller], [Crasher], [Killer], [Fixturer].
+// [Corrupter], [Faulter], [Staller], [Crasher], [Killer], [Fixturer], [Occupier].
 type Store interface {
 	// Open opens the store. Once the one before is closed it is opening again, over
 	// what is stored; while it is open, this is a second opener.

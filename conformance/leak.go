@@ -53,9 +53,9 @@ func quiet() int {
 	return fewest
 }
 
-// openings is how often LEAK-01 opens the store: one goroutine left by each is told from
+// leakOpenings is how often LEAK-01 opens the store: one goroutine left by each is told from
 // what else may come and go in the process.
-const openings = 8
+const leakOpenings = 8
 
 func leak01(c *Case) {
 	s := c.open() // what a process starts once and keeps is started now
@@ -64,7 +64,7 @@ func leak01(c *Case) {
 	cancelled, cancel := context.WithCancel(c.ctx)
 	cancel()
 	base := quiet()
-	for range openings {
+	for range leakOpenings {
 		s = c.open()
 		c.put(s, unchecked("first", 1))
 		c.noError("Reopen", s.Reopen(c.ctx))
@@ -79,7 +79,7 @@ func leak01(c *Case) {
 			}
 		}
 	}
-	c.settles("goroutines", base+openings/2, runtime.NumGoroutine)
+	c.settles("goroutines", base+leakOpenings/2, runtime.NumGoroutine)
 }
 
 // descriptors is how many file descriptors the process has; it ends the check where

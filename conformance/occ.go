@@ -38,6 +38,9 @@ func occGroup() Group {
 		{ID: "OCC-09", Name: "epochs hold after reopening", Capability: Reopens, Requires: needs(survives, []ID{"OCC-08"}),
 			Sentence: "The stream's newest epoch fences after opening again as before.",
 			Check:    occ09},
+		{ID: "OCC-10", Name: "epochs may be as high as they go", Capability: Reopens, Requires: []ID{"OCC-09"}, Since: "0.4",
+			Sentence: "Epochs up to MaxNumber fence the next lower one, are read back and are listed as they are, also after opening again; higher ones are ErrInvalid. Tried on both sides of 2³¹, 2³², 2³²+2, 2⁵³+2 and 2⁶².",
+			Check:    occ10},
 	}}
 }
 

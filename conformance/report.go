@@ -167,6 +167,20 @@ func (rep *Report) Held() bool {
 	return whole.conclude() == Conformant
 }
 
+// borne are the rules that failed and have no say in the conclusion, each with why.
+func (rep *Report) borne() (out []string) {
+	for i := range rep.Results {
+		switch res := &rep.Results[i]; {
+		case res.Verdict != Fail:
+		case res.Level == Should:
+			out = append(out, string(res.ID)+" (a SHOULD)")
+		case !res.counts(rep.Strict):
+			out = append(out, fmt.Sprintf("%s (new in suite %s, counts from the next one on, or if strict)", res.ID, res.Since))
+		}
+	}
+	return out
+}
+
 // Summary is the report in one line.
 func (rep *Report) Summary() string {
 	var counts []string
@@ -181,6 +195,9 @@ func (rep *Report) Summary() string {
 	p := &rep.Profile
 	text := fmt.Sprintf("%s: %s (profile %s): %s; %d of the profile's %d rules exercised, suite %s of %d rules, seed %#x",
 		rep.Backend.title(), strings.ToUpper(string(rep.Verdict)), p.Name, strings.Join(counts, ", "), p.Exercised, p.Asks, rep.Suite.Version, rep.Suite.Rules, rep.Seed)
+	if borne := rep.borne(); len(borne) > 0 {
+		text += "; failures that do not count: " + strings.Join(borne, ", ")
+	}
 	if len(p.Lacks) > 0 {
 		text += "; the profile asks for more: " + strings.Join(p.Lacks, "; ")
 	}

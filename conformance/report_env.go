@@ -74,12 +74,16 @@ type LimitInfo struct {
 	BatchBytes  int `json:"batch_bytes"`
 }
 
-// learn takes from the first backend that was opened what the report says of it.
+// learn takes from the first backend that was opened what the report says of it, and hears
+// whether the others say the same.
 func (s *session) learn(c *Case) {
+	defer func() { _ = recover() }() // a backend that can't say what it is has failed by its rules already
+	for _, b := range c.opened {
+		s.hear(c.rule, says(b))
+	}
 	if s.claims != nil || len(c.opened) == 0 {
 		return
 	}
-	defer func() { _ = recover() }() // a backend that can't say what it is has failed by its rules already
 	b := c.opened[0]
 	can, limits := b.Capabilities(), b.Limits()
 	s.engine, s.claims, s.limits = b.Engine(), &can, LimitInfo{limits.RecordBytes, limits.BatchBytes}

@@ -28,7 +28,7 @@ func sample() *conformance.Report {
 			{ID: "OPEN-01", Name: "an empty place is an empty backend", Level: conformance.Must, Since: "0.1", Verdict: conformance.Pass, Took: 1500 * time.Microsecond},
 			{ID: "OCC-01", Name: "a stale expected version conflicts", Level: conformance.Must, Since: "0.1", Verdict: conformance.Pass, Took: time.Millisecond},
 			{ID: "OCC-02", Name: "expected 0 means empty", Level: conformance.Must, Since: "0.1", Verdict: conformance.Fail, Took: 2 * time.Millisecond,
-				Done: []string{"open: no error", `append "a", expected 0, 1 records: no error`}, Seen: "no error: <\x01&>", Wanted: `an error that wraps "version conflict"`},
+				Done: []string{"open: no error", `append "a", expected 0, 1 records: no error`}, Seen: "no error: <\x01&>", Wanted: `an error that wraps backend.ErrConflict ("version conflict")`},
 			{ID: "OCC-03", Name: "one of several wins", Level: conformance.Must, Since: "0.1", Verdict: conformance.Waived, Seen: "two won", Wanted: "one", Waiver: waiver},
 			{ID: "OCC-05", Name: "results say the version", Level: conformance.Must, Since: "0.1", Verdict: conformance.Blocked, BlockedBy: []conformance.ID{"OCC-02"}},
 			{ID: "LOCK-01", Name: "the second opener is refused", Level: conformance.Must, Since: "0.1", Verdict: conformance.Unsupported, Seen: "the engine claims Shared"},

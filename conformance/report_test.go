@@ -7,14 +7,25 @@ import (
 	"errors"
 	"fmt"
 	"go/build"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/papyra-go/papyra/conformance"
 	"github.com/papyra-go/papyra/conformance/selftest"
 )
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func check(t *testing.T, h conformance.Harness, opts ...conformance.Option) *conformance.Report {
 	t.Helper()
@@ -56,7 +67,7 @@ func TestAFailureExplainsItself(t *testing.T) {
 	for _, want := range []string{
 		"OCC-02 (MUST, since 0.1): A batch that expects version 0 is refused",
 		`done:    open: no error`, `append "a", expected 0, 1 records: version 3`,
-		`seen:    append "a", expected 0, 1 records: no error`, `wanted:  an error that wraps "version conflict"`,
+		`seen:    append "a", expected 0, 1 records: no error`, `wanted:  an error that wraps backend.ErrConflict ("version conflict")`,
 		"verdict: fail\n", "seed:    0x5f2a\n",
 		`again:   conformance.Check(ctx, harness, conformance.Only("OCC-02"), conformance.Seed(0x5f2a))`, "blocks:  APPEND-18 OCC-03 OCC-05", "help:    https://github.com/papyra-go/papyra/blob/main/docs/conformance.md#occ-02",
 		"NOT CONFORMANT",
@@ -151,6 +162,86 @@ func TestAPanicFailsItsRule(t *testing.T) {
 	})
 	if res := result(t, check(t, h, conformance.Only("OPEN-01")), "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Seen, "broken engine") {
 		t.Errorf("%s: %s", res.Verdict, res.Seen)
+	}
+}
+
+// Where it was stands in the dump, whichever goroutine of the check the panic was on.
+func TestAPanicBesideOthersShowsWhereItWas(t *testing.T) {
+	h := wrap(func(s conformance.Subject, opens int) conformance.Subject {
+		if opens == 2 {
+			return &panicsAt{panicking{s}, 3, new(atomic.Int32)}
+		}
+		return s
+	})
+	res := result(t, check(t, h, conformance.Only("OPEN-06"), conformance.Pin("all")), "OPEN-06")
+	if res.Verdict != conformance.Fail || !strings.Contains(res.Seen, "panic: broken engine") || strings.Contains(res.Seen, "goroutine ") || !strings.Contains(res.Dump, "panicking.Close") {
+		t.Errorf("%s: %s\n%s", res.Verdict, res.Seen, res.Dump)
+	}
+}
+
+// A backend that panics when all is done has not passed.
+func TestAPanicInTheLastCloseIsAFailure(t *testing.T) {
+	h := wrap(func(s conformance.Subject, _ int) conformance.Subject { return panicking{s} })
+	if res := result(t, check(t, h, conformance.Only("OPEN-01")), "OPEN-01"); res.Verdict != conformance.Fail || !strings.Contains(res.Dump, "panicking.Close") {
+		t.Errorf("%s: %s", res.Verdict, res.Seen)
+	}
+}
+
+// panicsAt panics when it is closed for the n-th time.
+type panicsAt struct {
+	panicking
+	n     int32
+	times *atomic.Int32
+}
+
+func (p *panicsAt) Close() error {
+	if p.times.Add(1) == p.n {
+		return p.panicking.Close()
+	}
+	return p.Subject.Close()
+}
+
+type panicking struct{ conformance.Subject }
+
+func (p panicking) Close() error {
+	_ = p.Subject.Close()
+	panic("broken engine")
+}
+
+// Every sentinel of package backend is called by its name in Go.
+func TestSentinelsAreCalledByTheirNames(t *testing.T) {
+	source, err := os.ReadFile("../backend/errors.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile("sentinel.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`(?m)^\t(Err\w+) += errors\.New`).FindAllStringSubmatch(string(source), -1)
+	if len(names) < 16 {
+		t.Fatalf("only %d sentinels", len(names))
+	}
+	for _, name := range names {
+		if want := fmt.Sprintf("{\"backend.%[1]s\", backend.%[1]s}", name[1]); !strings.Contains(string(table), want) {
+			t.Errorf("sentinel.go lacks %s", want)
+		}
+	}
+}
+
+// The one line says which failures have no say, and why.
+func TestTheSummarySaysWhichFailuresDoNotCount(t *testing.T) {
+	r := &conformance.Report{Results: []conformance.Result{
+		{ID: "COMPACT-18", Level: conformance.Should, Since: "0.4", Verdict: conformance.Fail},
+		{ID: "OPEN-16", Level: conformance.Must, Since: "0.4", Provisional: true, Verdict: conformance.Fail},
+		{ID: "OCC-02", Level: conformance.Must, Since: "0.1", Verdict: conformance.Fail},
+	}}
+	want := "failures that do not count: COMPACT-18 (a SHOULD), OPEN-16 (new in suite 0.4, counts from the next one on, or if strict)"
+	if got := r.Summary(); !strings.HasSuffix(got, want) {
+		t.Errorf("%s\nwant at its end: %s", got, want)
+	}
+	if r.Strict = true; !strings.HasSuffix(r.Summary(), "COMPACT-18 (a SHOULD)") {
+		t.Error(r.Summary())
 	}
 }
 

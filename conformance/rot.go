@@ -3,7 +3,9 @@ package conformance
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"time"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -13,10 +15,14 @@ type rotten struct {
 	c     *Case
 	store Corrupter
 	bytes int64
+	ends  []int64 // of its regions, if the harness has a chart
 	want  image
 	snaps map[string]backend.Record
 
 	judging ID // the rule, of those that lies are judged by
+
+	mends   bool // the engine claims a recovery
+	refuses bool // it has refused to open what is damaged, and said where
 }
 
 // rotting fills the store, closes it, and makes it ready to rot.
@@ -29,12 +35,16 @@ func (c *Case) rotting() *rotten {
 	}
 	c.put(s, b)
 	c.put(s, unchecked("c", 3))
+	for i := range 8 { // heads weigh as much as records then
+		c.put(s, unchecked(fmt.Sprint("d", i), 2))
+	}
 	r := &rotten{c: c, store: seam[Corrupter](c), want: c.image(s), snaps: map[string]backend.Record{}}
 	for _, info := range r.want.streams {
 		if snap, err := s.Snapshot(c.ctx, info.Name, 0); err == nil {
 			r.snaps[info.Name] = snap
 		}
 	}
+	r.mends = s.Capabilities().Repair || s.Capabilities().Quarantine
 	c.close(s)
 	r.measure()
 	return r
@@ -47,26 +57,75 @@ func (r *rotten) measure() {
 		r.c.unavailable("the harness has no bytes that could rot: %d, %v", n, err)
 	}
 	r.bytes = n
+	if chart, ok := r.store.(Charter); ok {
+		if r.ends, err = chart.Chart(r.c.ctx); err != nil {
+			r.c.unavailable("the harness has no chart of its bytes: %v", err)
+		}
+	}
+	r.proves()
 }
 
-// rots is in how many places a store rots in a sweep.
-const rots = 250
+// proves looks whether Flip does something, where that can be seen.
+func (r *rotten) proves() {
+	if !has(r.c.store, SeamDigester) {
+		return // then no wrong byte matters to any read
+	}
+	before := r.c.digest()
+	r.flip(r.bytes/2, 1)
+	after := r.c.digest()
+	r.flip(r.bytes/2, 1)
+	switch {
+	case after == before:
+		r.c.unavailable("the harness's Flip changes nothing that its Digest sees")
+	case r.c.digest() != before:
+		r.c.unavailable("the harness's second Flip does not take the first back")
+	}
+}
 
-// each makes one byte after the other wrong, spread over the store, and calls look with
-// the store as it is then; s is nil and err set if it does not open.
-func (r *rotten) each(look func(at int64, s Subject, err error)) {
-	n := min(r.bytes, rots)
-	for k := range n {
-		at := k*r.bytes/n + r.c.env.Rand.Int64N(max(1, r.bytes/n))
+// In a sweep a store rots in so many places; where reads are judged, in up to mostRots while
+// there is time.
+const (
+	rots     = 250
+	mostRots = 1000
+)
+
+// draw returns the place of the n-th wrong byte of a sweep that begins at a random start in
+// the unit interval. Every other one is spread over the bytes, the rest over the regions,
+// of which each gets as many however small it is.
+func (r *rotten) draw(n int, start float64) int64 {
+	const golden = 0.6180339887498949 // its multiples lie evenly, however many there are
+	if at := start + float64(n)*golden; n%2 == 0 || len(r.ends) == 0 {
+		return min(int64((at-math.Floor(at))*float64(r.bytes)), r.bytes-1)
+	}
+	i, from := (n/2+int(start*float64(len(r.ends))))%len(r.ends), int64(0)
+	if i > 0 {
+		from = r.ends[i-1]
+	}
+	return from + r.c.env.Rand.Int64N(r.ends[i]-from)
+}
+
+// each makes one byte after the other wrong, up to so many, and calls look with the store as
+// it is then; s is nil and err set if it does not open.
+func (r *rotten) each(most int, look func(at int64, s Subject, err error)) {
+	start, stop := r.c.env.Rand.Float64(), time.Now().Add(patience(r.c))
+	for n := 0; n < rots || n < most && time.Now().Before(stop); n++ {
+		at := r.draw(n, start)
 		mask := byte(1) << r.c.env.Rand.IntN(8)
 		r.flip(at, mask)
-		s, err := r.c.store.Open(r.c.ctx, backend.Options{ReadOnly: true, Startup: backend.Startup{Mode: backend.IgnoreAnomalies}})
+		s, err := r.open()
 		look(at, s, err)
 		if err == nil {
 			r.c.noError("Close", s.Close())
 		}
 		r.flip(at, mask)
 	}
+}
+
+// open opens the store whatever is wrong with it.
+func (r *rotten) open() (Subject, error) {
+	s, err := r.c.store.Open(r.c.ctx, backend.Options{ReadOnly: true, Startup: backend.Startup{Mode: backend.IgnoreAnomalies}})
+	r.refuses = r.refuses || placed(err)
+	return s, err
 }
 
 func (r *rotten) flip(at int64, mask byte) {
@@ -206,37 +265,63 @@ func scan08(c *Case) {
 
 func scan11(c *Case) { c.truthful(scanHides) }
 
-// truthful lets the store rot and judges what reads make of it.
+// truthful lets the store rot and judges what reads make of it. An opening that is refused
+// and says where has seen the damage, as a read does that meets it.
 func (c *Case) truthful(rule ID) {
 	r := c.rotting()
 	r.judging = rule
-	met := 0
-	r.each(func(at int64, s Subject, err error) {
+	tried, met, refused := 0, 0, 0
+	r.each(mostRots, func(at int64, s Subject, err error) {
+		tried++
 		r.truth(fmt.Sprintf("open with byte %d of %d wrong", at, r.bytes), err)
-		if err == nil && r.damaged(at, s) {
+		switch {
+		case placed(err):
+			refused++
+		case err == nil && r.damaged(at, s):
 			met++
 		}
 	})
-	if met == 0 {
-		c.inconclusive("no byte of %d mattered to any read", min(r.bytes, rots))
+	c.note("of %d wrong bytes reads met %d, and openings %d", tried, met, refused)
+	if met+refused == 0 {
+		c.inconclusive("of %d wrong bytes none mattered to any read, nor to an opening that says where it is", tried)
 	}
 	c.unchanged(c.open(), r.want)
 }
 
+// placed reports whether err is damage with its place.
+func placed(err error) bool {
+	var ce *backend.CorruptError
+	return errors.As(err, &ce) && (ce.File != "" || ce.Stream != "" || ce.Position > 0)
+}
+
 func scan02(c *Case) {
 	r := c.rotting()
-	r.each(func(at int64, s Subject, err error) {
+	met := 0
+	r.each(rots, func(at int64, s Subject, err error) {
 		if err != nil || !r.damaged(at, s) {
 			return
 		}
+		met++
 		report := c.scan(s, false)
 		c.check(!report.Clean(), "a scan that is not clean", "byte %d of %d is wrong, reads are ErrCorrupt, and the scan is clean: %s", at, r.bytes, few(anomalies(report)))
 	})
+	if met == 0 {
+		r.unread()
+	}
+}
+
+// unread ends a check that wants a store which is damaged and open. An engine that checks
+// everything at every opening has none; if it claims to put damage in order it must.
+func (r *rotten) unread() {
+	if r.mends || !r.refuses {
+		r.c.inconclusive("no wrong byte was found that costs a record and can be scanned")
+	}
+	r.c.unsupported("the engine opens no store that is damaged, and claims no recovery of one")
 }
 
 func scan09(c *Case) {
 	r := c.rotting()
-	r.each(func(at int64, s Subject, err error) {
+	r.each(rots, func(at int64, s Subject, err error) {
 		if err != nil || !r.damaged(at, s) {
 			return
 		}
@@ -252,10 +337,11 @@ func scan09(c *Case) {
 // leaves it so. It returns where.
 func (r *rotten) hurt() int64 {
 	c := r.c
-	for range 40 * rots {
-		at := c.env.Rand.Int64N(r.bytes)
+	start := c.env.Rand.Float64()
+	for n := range 40 * rots {
+		at := r.draw(n, start)
 		r.flip(at, 0x41)
-		if s, err := c.store.Open(c.ctx, backend.Options{ReadOnly: true, Startup: backend.Startup{Mode: backend.IgnoreAnomalies}}); err == nil {
+		if s, err := r.open(); err == nil {
 			errRead := r.streams(s)
 			report, errScan := s.Scan(c.ctx, nil)
 			s.Close()
@@ -266,7 +352,7 @@ func (r *rotten) hurt() int64 {
 		}
 		r.flip(at, 0x41)
 	}
-	c.inconclusive("no wrong byte was found that costs a record and can be scanned")
+	r.unread()
 	return 0
 }
 

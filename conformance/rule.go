@@ -111,7 +111,7 @@ type Group struct {
 func Groups() []Group {
 	groups := []Group{openGroup(), appendGroup(), occGroup(), idemGroup(), readGroup(), metricGroup(), lockGroup(), claimGroup(), compactGroup(), retentionGroup(), errorGroup(),
 		batchGroup(), kindGroup(), snapGroup(), dataGroup(), ctxGroup(), concGroup(), leakGroup(),
-		scanGroup(), recoverGroup(), faultGroup(), crashGroup(), formatGroup()}
+		scanGroup(), recoverGroup(), faultGroup(), crashGroup(), formatGroup(), wholeGroup()}
 	for g := range groups {
 		for i := range groups[g].Rules {
 			r := &groups[g].Rules[i]

@@ -2,8 +2,9 @@ package conformance
 
 import (
 	"context"
-	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,21 +38,47 @@ const ReportVariable = "PAPYRA_CONFORMANCE_REPORT"
 // endings are the formats of reports by what the names of their files end in.
 var endings = map[string]string{".txt": "text", ".json": "json", ".xml": "junit", ".md": "markdown"}
 
-// keep writes the report to the file that the environment names, if it does.
-func (rep *Report) keep(test string) error {
+// keeping returns what writes a report to the file that the environment names, if it does.
+// It finds out before the run whether that can be done, and a file that is there from before
+// is removed.
+func keeping(test string) (keep func(*Report) error, err error) {
 	name := os.Getenv(ReportVariable)
 	if name == "" {
-		return nil
+		return func(*Report) error { return nil }, nil
 	}
 	format := endings[filepath.Ext(name)]
 	if format == "" {
-		return fmt.Errorf("%s=%s: want a name that ends in .txt, .json, .xml or .md", ReportVariable, name)
+		return nil, fmt.Errorf("%s=%s: want a name that ends in .txt, .json, .xml or .md", ReportVariable, name)
 	}
-	f, err := os.Create(strings.ReplaceAll(name, "*", strings.ReplaceAll(test, "/", "_")))
-	if err != nil {
-		return fmt.Errorf("%s: %w", ReportVariable, err)
+	name = strings.ReplaceAll(name, "*", strings.ReplaceAll(test, "/", "_"))
+	keep = func(rep *Report) error {
+		err := whole(name, func(w io.Writer) error { return rep.Write(w, format) })
+		if err != nil {
+			err = fmt.Errorf("%s: %w", ReportVariable, err)
+		}
+		return err
 	}
-	return errors.Join(rep.Write(f, format), f.Close())
+	if err := whole(name, func(io.Writer) error { return nil }); err != nil {
+		return nil, fmt.Errorf("%s: %w", ReportVariable, err)
+	}
+	return keep, os.Remove(name)
+}
+
+// unmatched returns an error if no rule was run because the pattern of go test -run, which
+// names this test, has a part that matches none.
+func unmatched(test string) error {
+	f := flag.Lookup("test.run")
+	if f == nil {
+		return nil
+	}
+	parts := strings.Split(f.Value.String(), "/")
+	depth := strings.Count(test, "/") + 1
+	top, _, _ := strings.Cut(test, "/")
+	literal := strings.Trim(parts[0], "^$")
+	if len(parts) <= depth || literal == "" || !strings.Contains(top, literal) { // it may be about other tests
+		return nil
+	}
+	return fmt.Errorf("-run %s: no rule matches %q%s", f.Value, parts[depth], near(strings.Trim(parts[depth], "^$ ")))
 }
 
 // Run judges every rule in a subtest of its own, named after its ID: one rule, and
@@ -69,6 +96,10 @@ func Run[T TB[T]](t T, h Harness, opts ...Option) {
 		}
 		opts = append(slices.Clone(opts), Seed(seed))
 	}
+	keep, err := keeping(t.Name())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
 	s, err := newSession(h, opts)
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -85,13 +116,18 @@ func Run[T TB[T]](t T, h Harness, opts ...Option) {
 			t.Run(string(r.ID)+" "+r.Name, func(t T) { runRule(t, s, r) })
 		}
 	}
+	if len(s.judged) == 0 {
+		if err := unmatched(t.Name()); err != nil {
+			t.Fatalf("%v", err)
+		}
+	}
 	rep := s.report()
 	if rep.Profile.Asked && len(rep.Profile.Lacks) > 0 {
 		t.Errorf("%s", rep.Summary())
 	} else {
 		t.Logf("%s", rep.Summary())
 	}
-	if err := rep.keep(t.Name()); err != nil {
+	if err := keep(rep); err != nil {
 		t.Errorf("%v", err)
 	}
 }

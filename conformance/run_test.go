@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,11 +21,15 @@ type recorded struct {
 	*testing.T
 	name, ended, said string
 	all               map[string]*recorded
+	unmatched         bool // -run names none of its subtests
 }
 
 func (r *recorded) Name() string { return r.name }
 
 func (r *recorded) Run(name string, f func(*recorded)) bool {
+	if r.unmatched {
+		return true
+	}
 	sub := &recorded{T: r.T, name: r.name + "/" + name}
 	id, _, _ := strings.Cut(name, " ")
 	r.all[id] = sub
@@ -105,8 +110,32 @@ func TestRunKeepsItsReportWhereTheEnvironmentSays(t *testing.T) {
 	}
 	for _, bad := range []string{"report.yaml", "none/report.json"} {
 		t.Setenv(conformance.ReportVariable, filepath.Join(dir, bad))
-		if r := runRecorded(t, selftest.Reference(), only); r.ended != "failed" || !strings.Contains(r.said, conformance.ReportVariable) {
-			t.Errorf("%s: %s %q: want a failure that names the variable", bad, r.ended, r.said)
+		if r := runRecorded(t, selftest.Reference(), only); r.ended != "failed" || !strings.Contains(r.said, conformance.ReportVariable) || len(r.all) > 0 {
+			t.Errorf("%s: %s %q after %d rules: want a failure that names the variable, and no rule judged", bad, r.ended, r.said, len(r.all))
+		}
+	}
+}
+
+// go test says ok where nothing was run: a rule that is not there must not look like one
+// that holds.
+func TestARuleThatRunDoesNotKnowIsAnError(t *testing.T) {
+	was := flag.Lookup("test.run").Value.String()
+	defer flag.Set("test.run", was)
+	for _, c := range []struct{ pattern, says string }{
+		{"TestMine/OCC-99", `no rule matches "OCC-99": did you mean OCC-09?`},
+		{"^TestMine$/^CRASH-42 ", "did you mean CRASH-02?"},
+		{"TestMine/nothing like it", "the flag list shows all"},
+		{"TestMine", ""},
+		{"/OCC-99", ""},       // of whatever test has it
+		{"TestOther/sub", ""}, // of another test
+	} {
+		flag.Set("test.run", c.pattern)
+		r := &recorded{T: t, name: "TestMine", all: map[string]*recorded{}, unmatched: true}
+		done := make(chan struct{})
+		go func() { defer close(done); conformance.Run(r, selftest.Reference()) }()
+		<-done
+		if failed := r.ended == "failed"; failed != (c.says != "") || !strings.Contains(r.said, c.says) {
+			t.Errorf("%s: %s %q: want %q", c.pattern, r.ended, r.said, c.says)
 		}
 	}
 }

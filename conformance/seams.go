@@ -23,11 +23,12 @@ const (
 	SeamCrasher   Seam = "Crasher"
 	SeamKiller    Seam = "Killer"
 	SeamFixturer  Seam = "Fixturer"
+	SeamOccupier  Seam = "Occupier"
 )
 
 // Seams returns all seams, in the order of the docs.
 func Seams() []Seam {
-	return []Seam{SeamDigester, SeamCorrupter, SeamFaulter, SeamStaller, SeamCrasher, SeamKiller, SeamFixturer}
+	return []Seam{SeamDigester, SeamCorrupter, SeamFaulter, SeamStaller, SeamCrasher, SeamKiller, SeamFixturer, SeamOccupier}
 }
 
 // has reports whether a store implements a seam.
@@ -47,6 +48,8 @@ func has(s Store, seam Seam) (ok bool) {
 		_, ok = s.(Killer)
 	case SeamFixturer:
 		_, ok = s.(Fixturer)
+	case SeamOccupier:
+		_, ok = s.(Occupier)
 	}
 	return ok
 }
@@ -70,6 +73,16 @@ type Corrupter interface {
 	// Flip changes the bits of mask in byte i, durably and without the engine's
 	// knowledge. The store is closed. A second Flip takes the first back.
 	Flip(ctx context.Context, i int64, mask byte) error
+}
+
+// Charter is a [Corrupter] that tells its bytes apart, so that small structures rot as often
+// as large ones. It is no seam of its own: without it bytes are drawn alike.
+//
+// [Dir] has it: each file is a region, and what stands between runs of zeros in it is.
+type Charter interface {
+	// Chart returns where each region ends, ascending; the last is Bytes. The store is
+	// closed.
+	Chart(ctx context.Context) (ends []int64, err error)
 }
 
 // Operation is what a store asks of its medium.
@@ -222,6 +235,30 @@ type Fixture struct {
 	Newer bool
 	// Lines are what [Listing] returned of the store when it was written.
 	Lines []string
+}
+
+// Occupier is a Store whose place may hold something that is no store of the engine's.
+//
+// [Dir] has it: text, noise and zeros in a file or in a directory, whichever the engine
+// keeps a store in.
+type Occupier interface {
+	// Occupied returns such places, each below env.Dir and never opened.
+	Occupied(ctx context.Context, env *Env) ([]Occupied, error)
+}
+
+// Occupied is a place that holds something else.
+type Occupied struct {
+	Name  string // what is there, in words
+	Store DigestedStore
+	// Unfit is true where the engine can't even look for a store, as in a file where it
+	// wants a directory.
+	Unfit bool
+}
+
+// DigestedStore is a store whose stored bytes can be compared.
+type DigestedStore interface {
+	Store
+	Digester
 }
 
 // Listing is what can be read of a store, one line for each record, hole and stream:

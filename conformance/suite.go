@@ -39,6 +39,7 @@ type settings struct {
 	profileName string
 	profile     Profile // the one asked for; zero: what the claims amount to
 	again       func(ID, uint64) string
+	began       func(ID) // told each rule before it is judged
 }
 
 // Only judges the rules whose ID matches one of the globs, such as "OCC-*"
@@ -78,6 +79,9 @@ func Again(command func(rule ID, seed uint64) string) Option {
 	return func(s *settings) { s.again = command }
 }
 
+// began is told each rule when its check begins.
+func began(f func(ID)) Option { return func(s *settings) { s.began = f } }
+
 func newSettings(opts []Option) (settings, error) {
 	s := settings{seed: rand.Uint64(), budget: DefaultBudget, log: io.Discard}
 	for _, o := range opts {
@@ -89,7 +93,7 @@ func newSettings(opts []Option) (settings, error) {
 			return s, fmt.Errorf("conformance: glob %q: %w", glob, err)
 		}
 		if !slices.ContainsFunc(rules, func(r Rule) bool { return matches([]string{glob}, r.ID) }) {
-			return s, fmt.Errorf("conformance: no rule matches %q", glob)
+			return s, fmt.Errorf("conformance: no rule matches %q%s", glob, near(glob))
 		}
 	}
 	var err error
@@ -119,7 +123,9 @@ type session struct {
 	engine  string
 	claims  *backend.Capabilities // nil: no backend was opened yet
 	limits  LimitInfo
-	store   Store // the first that the harness made
+	store   Store  // the first that the harness made
+	first   saying // of the first backend that was opened
+	other   saying // the first that was not the same
 	rules   []Rule
 	judged  map[ID]*Result
 	started time.Time
@@ -200,6 +206,9 @@ func (s *session) judge(ctx context.Context, r *Rule) *Result {
 		res.Verdict, res.Seen = Unsupported, unclaimed.Seen
 		return res
 	}
+	if s.began != nil {
+		s.began(r.ID)
+	}
 	start := time.Now()
 	out := s.try(ctx, r)
 	res.Took = time.Since(start)
@@ -220,7 +229,7 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 		err = errors.New("NewStore returned nil, and no error")
 	}
 	if err != nil {
-		return outcome{verdict: Unavailable, seen: fmt.Sprintf("the harness makes no store: %v", err)}
+		return outcome{verdict: Unavailable, seen: fmt.Sprintf("the harness makes no store: %v", err), dump: stackOf(err)}
 	}
 	if s.store == nil {
 		s.store = store
@@ -230,7 +239,7 @@ func (s *session) try(ctx context.Context, r *Rule) outcome {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.budget+graceAfterBudget/2) // after the watch, which shows where a check hangs
 	defer cancel()
-	c := &Case{ctx: ctx, env: env, store: store, volatile: s.info.Volatile}
+	c := &Case{ctx: ctx, env: env, store: store, volatile: s.info.Volatile, rule: r.ID, session: s}
 	if !s.watch(c, r.Check) { // it still uses the store
 		return c.outcome
 	}

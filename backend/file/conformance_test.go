@@ -27,7 +27,7 @@ func TestConformance(t *testing.T) {
 
 // On a disk in memory, which fails, hangs and loses power.
 func TestConformanceOnADiskThatFails(t *testing.T) {
-	conformance.Run(t, onDisks{}, conformance.Strict(), conformance.Without(conformance.SeamKiller))
+	conformance.Run(t, onDisks{}, conformance.Strict(), conformance.Without(conformance.SeamKiller, conformance.SeamOccupier))
 }
 
 // The smallest segments, so that every rule meets their edges.
@@ -35,7 +35,7 @@ func TestConformanceInSmallSegments(t *testing.T) {
 	if file.Slow && testing.Short() {
 		t.Skip("the same code as TestConformanceOnADiskThatFails runs, more often: left out of the short run under the race detector")
 	}
-	conformance.Run(t, onDisks{file.Options{SegmentBytes: 8 << 10}}, conformance.Strict(), conformance.Without(conformance.SeamKiller))
+	conformance.Run(t, onDisks{file.Options{SegmentBytes: 8 << 10}}, conformance.Strict(), conformance.Without(conformance.SeamKiller, conformance.SeamOccupier))
 }
 
 var golden = enginetest.Golden{Stores: map[string]bool{"v1": false, "v1-torn": false, "v2": false, "v2-torn": false, "future": true}, Lay: enginetest.CopyGolden}

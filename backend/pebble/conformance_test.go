@@ -28,7 +28,7 @@ func TestConformance(t *testing.T) {
 
 // On a disk in memory, which fails, hangs and loses power.
 func TestConformanceOnADiskThatFails(t *testing.T) {
-	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer)}
+	opts := []conformance.Option{conformance.Strict(), conformance.Budget(time.Minute), conformance.Without(conformance.SeamKiller, conformance.SeamFixturer, conformance.SeamOccupier)}
 	if testing.Short() { // what TestConformance can't show, without the longest
 		opts = append(opts, conformance.Only("FAULT-*", "CTX-0[37]", "CRASH-03"))
 	}

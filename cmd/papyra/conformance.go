@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -55,9 +56,14 @@ func (a *app) conformanceCommand() *cobra.Command {
 			switch {
 			case quick && !proves:
 				return usagef("--quick goes with --selftest")
+			case proves && other != "":
+				return usagef("--selftest and --compare: want one of them")
 			case proves:
+				if err := p.Alone("selftest"); err != nil {
+					return &usageError{err}
+				}
 				return a.selfTest(c.Context(), quick)
-			case other != "" && !p.Asks():
+			case other != "":
 				return a.compare(c.Context(), p, other)
 			}
 			return a.conformance(c.Context(), p)
@@ -88,12 +94,27 @@ func (a *app) conformance(ctx context.Context, p *conformance.Program) error {
 	p.Again = func(id conformance.ID, seed uint64) string {
 		return fmt.Sprintf("papyra conformance --store %s --rules %s --seed %#x", shellWord(place.String()), id, seed)
 	}
+	p.Job = func(n int) []string { return []string{"conformance", "--store", place.job(n)} }
 	return errors.Join(ended(p.Run(ctx, scratch, a.out)), scratch.remove())
+}
+
+// job is the URL of a place below this one, for one of several processes; a place that is no
+// directory is each process's own as it is.
+func (p place) job(n int) string {
+	if p.directory() != nil {
+		if u, err := directoryURL(p.url, filepath.Join(p.dir(), fmt.Sprint("job-", n+1))); err == nil {
+			return u
+		}
+	}
+	return p.url.String()
 }
 
 // compare plays the same operations at two places.
 func (a *app) compare(ctx context.Context, p *conformance.Program, other string) error {
 	p.Format = a.format
+	if err := p.Alone("compare", conformance.Compared...); err != nil {
+		return &usageError{err}
+	}
 	b := *a
 	b.store = other
 	var harnesses []conformance.Harness

@@ -20,6 +20,7 @@ type medium struct {
 	mu         sync.Mutex
 	flaws      *flaws
 	format     int
+	foreign    bool // what is here is no store
 	named      bool // the store itself survives a power cut
 	groups     []*group
 	torn       int  // frames of a group that a power cut has cut
@@ -74,6 +75,7 @@ type flaws struct {
 	killLoses, killLocks, childUnlocked                                                         bool
 	fullPoisons, shortShown, syncIgnored, syncForgotten, failedKept, pendingNameless, retries   bool
 	cutInPlace, cutHalf, cutDrops, upgradeInPlace, newerOpened, newerTouched                    bool
+	foreignTaken, foreignTouched                                                                bool
 }
 
 func newMedium(f *flaws) *medium { return &medium{flaws: f, format: thisFormat} }
@@ -284,7 +286,7 @@ func (m *medium) digest() [32]byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	h := sha256.New()
-	fmt.Fprintln(h, m.format, m.named, m.torn, m.notes, m.saved)
+	fmt.Fprintln(h, m.format, m.foreign, m.named, m.torn, m.notes, m.saved)
 	for _, g := range m.groups {
 		fmt.Fprintln(h, g.synced, g.cut)
 		for _, f := range g.frames {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 
@@ -25,7 +26,7 @@ func broken(target conformance.ID, name string, how breaking) mutant {
 
 func mutants() []mutant {
 	return slices.Concat(openMutants(), appendMutants(), moreAppendMutants(), occMutants(), idemMutants(), readMutants(), moreReadMutants(), filterMutants(), metricMutants(), lockMutants(), claimMutants(), compactMutants(), moreCompactMutants(), retentionMutants(), errorMutants(),
-		seamMutants(), ctxMutants(), leakMutants(), partMutants())
+		numberMutants(), wholeMutants(), seamMutants(), ctxMutants(), leakMutants(), partMutants())
 }
 
 func openMutants() []mutant {
@@ -107,6 +108,23 @@ func openMutants() []mutant {
 				return err
 			}
 		}),
+		broken("OPEN-16", "an opening finds the first 4,096 records", reopened(func(w *world, h *hooked) {
+			if list := w.positions(); len(list) > 4096 {
+				eachRecord(func(_ *world, _ backend.Query, r *backend.Record) bool { return r.Position <= list[4095] })(w, h)
+			}
+		})),
+		broken("OPEN-16", "an opening counts the first thousand streams twice", reopened(func(w *world, h *hooked) {
+			h.streams = func(ctx context.Context, q backend.StreamQuery, next streamsFunc) iter.Seq2[backend.StreamInfo, error] {
+				return func(yield func(backend.StreamInfo, error) bool) {
+					n := 0
+					for info, err := range next(ctx, q) {
+						if n++; n == 1000 && !yield(info, err) || !yield(info, err) {
+							return
+						}
+					}
+				}
+			}
+		})),
 		{"OPEN-11", "read-only is not", opened(func(o *backend.Options) { o.ReadOnly = false })},
 		broken("OPEN-14", "Close keeps the lock", func(w *world, h *hooked) {
 			h.closeHook = func(next func() error) error {
@@ -142,6 +160,16 @@ func openMutants() []mutant {
 			}
 		}),
 	}
+}
+
+// positions are those of all records that are stored.
+func (w *world) positions() (list []backend.Position) {
+	for r, err := range w.store.Read(context.Background(), backend.Query{From: 1, To: uint64(backend.Any), Kinds: backend.AllKinds}) {
+		if err == nil {
+			list = append(list, r.Position)
+		}
+	}
+	return list
 }
 
 // rebuilt takes a stream's version from its newest record, snapshot or not.

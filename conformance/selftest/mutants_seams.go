@@ -170,6 +170,14 @@ func seamMutants() []mutant {
 			}
 		}),
 		flawed("FORMAT-04", "an upgrade rewrites in place", flaws{upgradeInPlace: true}),
+		flawed("FORMAT-06", "what is no store becomes one", flaws{foreignTaken: true}),
+		flawed("FORMAT-06", "what is no store is refused, and touched", flaws{foreignTouched: true}),
+		{"FORMAT-06", "what is no store is unavailable", variant{opening: func(w *world, _ context.Context, _ *backend.Options) error {
+			if w.disk.foreign {
+				return backend.ErrUnavailable
+			}
+			return nil
+		}}},
 	}
 }
 

@@ -41,6 +41,15 @@ func Oddities() []Oddity {
 		driver("slow to close", func(_ *world, d backend.Driver) backend.Driver { return lingering{d} }),
 		driver("slow to look for what is not there", func(_ *world, d backend.Driver) backend.Driver { return searching{d, true} }),
 		driver("empty payloads are nil", func(_ *world, d backend.Driver) backend.Driver { return nilling{d} }),
+		{"opens nothing that is damaged", variant{
+			opening: func(w *world, _ context.Context, _ *backend.Options) error {
+				if damaged, at := w.disk.damage(); len(damaged) > 0 {
+					return &backend.CorruptError{File: "log", Offset: at[0]}
+				}
+				return nil
+			},
+			driver: func(_ *world, d backend.Driver) backend.Driver { return claiming{Driver: d, compact: true} },
+		}},
 		{"slow, and shown too soon", variant{log: func(_ *world, l backend.LogDriver) backend.LogDriver { return slow{l} }}},
 	}
 }

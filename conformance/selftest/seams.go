@@ -24,6 +24,7 @@ var _ interface {
 	conformance.Crasher
 	conformance.Killer
 	conformance.Fixturer
+	conformance.Occupier
 } = (*world)(nil)
 
 func newWorld(v *variant) *world {
@@ -217,6 +218,13 @@ func (w *world) Fixtures(ctx context.Context, _ *conformance.Env) (out []conform
 	return out, nil
 }
 
+// Occupied is a place with something that is none of the engine's formats.
+func (w *world) Occupied(context.Context, *conformance.Env) ([]conformance.Occupied, error) {
+	f := newWorld(w.v)
+	f.disk.foreign = true
+	return []conformance.Occupied{{Name: "something else", Store: f}}, nil
+}
+
 // openStore is the world's engine: the memory store over the medium.
 type openStore struct {
 	*memory.Store
@@ -229,6 +237,12 @@ type openStore struct {
 func (s *openStore) prepare() error {
 	m := s.w.disk
 	m.scans = 0
+	if m.foreign && !m.flaws.foreignTaken {
+		if m.flaws.foreignTouched {
+			m.note()
+		}
+		return fmt.Errorf("%w: what is here is no store", backend.ErrFormat)
+	}
 	if m.format > thisFormat && !m.flaws.newerOpened {
 		if m.flaws.newerTouched {
 			m.note()
