@@ -142,7 +142,7 @@ func (a *actor[S]) seal(t *Turn, l *letter[S], d *decision[S]) {
 	default:
 		a.state, a.version = d.state, a.version+backend.Version(d.events)
 		if t.state != nil {
-			t.state.Epoch = a.epoch
+			t.state.record.Epoch = a.epoch
 		}
 		a.obey(t)
 	}

@@ -33,8 +33,8 @@ type Turn struct {
 	// What follows is the gate's.
 	next      *Turn
 	records   []backend.Record // to be stored; none once they are, or if there are none
-	size      int              // bytes of records and state
-	state     *backend.Record  // a snapshot to save once the turn is durable
+	size      int              // bytes of the records
+	state     *picture         // a snapshot to save once the turn is durable
 	asker     asker            // nil: nobody waits for an answer
 	told      any              // the message, if nobody does
 	persisted func(error)      // of a hook; nil: none
