@@ -62,7 +62,7 @@ func (a *actor[S]) activated(r *replayed[S]) {
 		}
 		return
 	}
-	a.state, a.version, a.epoch = r.state, r.version, r.epoch
+	a.state, a.version, a.epoch, a.recent = r.state, r.version, r.epoch, r.recent
 	a.active, a.doubt = true, false
 	level := FactsAll
 	if a.released() {
@@ -88,6 +88,7 @@ type replayed[S any] struct {
 	state   S
 	version backend.Version
 	epoch   uint64
+	recent  *recent
 	events  int // applied
 	err     error
 }
@@ -130,7 +131,7 @@ func (a *actor[S]) load(ctx context.Context, r *replayed[S]) error {
 // it begin anew.
 func (k *Kind[S]) build(ctx context.Context, stream string, head backend.Head, version backend.Version, r *replayed[S]) error {
 	for {
-		*r = replayed[S]{state: k.opts.Initial(stream[len(k.name)+1:]), epoch: r.epoch}
+		*r = replayed[S]{state: k.opts.Initial(stream[len(k.name)+1:]), epoch: r.epoch, recent: k.newRecent()}
 		err := k.buildOnce(ctx, stream, head.Floor, version, r)
 		if !errors.Is(err, backend.ErrCompacted) {
 			return err
@@ -155,9 +156,19 @@ func (k *Kind[S]) buildOnce(ctx context.Context, stream string, floor, version b
 	if r.version+1 < floor {
 		return fmt.Errorf("%w: stream %q: its events begin at version %d, and no snapshot reaches them: %w", backend.ErrCompacted, stream, floor, cmp.Or(why, errNoSnapshot))
 	}
-	for rec, err := range k.sys.cfg.Backend.Read(ctx, backend.Query{Stream: stream, From: uint64(r.version) + 1, To: uint64(version)}) {
+	from := r.version + 1
+	if w := k.window(); version > w { // what the snapshot covers is read for the commands' ids
+		from = min(from, version-w+1)
+	} else if w > 0 {
+		from = 1
+	}
+	for rec, err := range k.sys.cfg.Backend.Read(ctx, backend.Query{Stream: stream, From: uint64(max(from, floor)), To: uint64(version)}) {
 		if err != nil {
 			return err
+		}
+		r.recent.read(&rec)
+		if rec.Version <= r.version {
+			continue
 		}
 		if r.state, err = k.book.apply(&rec, r.state); err != nil {
 			return err

@@ -43,6 +43,7 @@ type actor[S any] struct {
 	// The runner's own; whoever holds mu while there is none.
 	state   S
 	version backend.Version
+	recent  *recent // of commands; nil: none
 }
 
 // step is what a runner does next. All but read are of plain actors only, and begin.

@@ -147,6 +147,20 @@ type Options[S any] struct {
 	// SnapshotKeep is how many snapshots Truncate leaves, so that one that is damaged
 	// does not cost the actor. Default: [DefaultSnapshotKeep].
 	SnapshotKeep int
+	// Dedup has each actor remember, by their ids, the commands whose events are among
+	// its last Dedup ones: a command with a method CommandID() string that has recorded
+	// something, and is sent again under the same id, is not decided again. It gets the
+	// answer that the first one got, made from the state as it was then, and sends
+	// nothing; also if the first is still on its way to the store, and after a restart. So
+	// a client that did not see the answer sends again. What Fail answered comes back in a
+	// [*DuplicateError]. A command that was refused, or changed nothing, has left
+	// nothing to remember and is decided anew. Commands are compared by their ids alone;
+	// an empty id is none, and one has at most 256 bytes.
+	//
+	// It costs up to Dedup ids in memory for each active actor, and reading as many
+	// events at its activation, also behind a snapshot. Beyond the window, and where
+	// events were cut away, a command sent again is a new one; Truncate leaves the window. Default: 0, none are remembered.
+	Dedup int
 	// Idle is how long an actor without messages stays in memory, give or take a
 	// quarter. Default: [DefaultIdle]. Negative: for ever.
 	Idle time.Duration
@@ -162,6 +176,8 @@ func (o Options[S]) check() error {
 		return fmt.Errorf("%w: Options.SnapshotKeep is %d: want 0 (%d) or more", backend.ErrInvalid, o.SnapshotKeep, DefaultSnapshotKeep)
 	case o.SnapshotKeep > 0 && !o.Truncate:
 		return fmt.Errorf("%w: Options.SnapshotKeep without Truncate: a store gives up snapshots only together with the events behind them", backend.ErrInvalid)
+	case o.Dedup < 0:
+		return fmt.Errorf("%w: Options.Dedup is %d: want 0 (none) or more", backend.ErrInvalid, o.Dedup)
 	case o.Mailbox < 0:
 		return fmt.Errorf("%w: Options.Mailbox is %d: want 0 (%d) or more", backend.ErrInvalid, o.Mailbox, DefaultMailbox)
 	}

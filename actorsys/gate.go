@@ -137,6 +137,13 @@ func (s *System) emit(t *Turn) {
 		t.persisted(t.err)
 	}
 	switch {
+	case t.recall != nil && t.err == nil:
+		s.budget.give(t.size)
+		go func() {
+			defer s.work.leave()
+			t.recall()
+		}()
+		return
 	case t.asker != nil:
 		t.asker.answer(t.err)
 	case errors.Is(t.err, ErrNotPersisted) || errors.Is(t.err, backend.ErrUnknownOutcome):

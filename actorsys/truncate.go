@@ -116,7 +116,7 @@ func (k *Kind[S]) floor(ctx context.Context, stream string) (backend.Version, er
 			continue
 		}
 		kept, last = kept+1, rec.Version
-		if kept >= k.opts.SnapshotKeep && last <= head.Version {
+		if kept >= k.opts.SnapshotKeep && last+k.window() <= head.Version {
 			return last + 1, nil
 		}
 	}

@@ -23,12 +23,13 @@ type Turn struct {
 	meta     []string
 	tells    []Delivery
 	afters   []func(context.Context)
-	failure  error // of Fail
-	snapshot bool  // asked for
-	self     cell  // the plain actor; nil: it is durable
-	invalid  error // what was wanted that can't be
-	stops    bool  // the actor is to stop after the turn
-	reason   error // for that
+	failure  error  // of Fail
+	command  string // its id; empty: none
+	snapshot bool   // asked for
+	self     cell   // the plain actor; nil: it is durable
+	invalid  error  // what was wanted that can't be
+	stops    bool   // the actor is to stop after the turn
+	reason   error  // for that
 
 	// What follows is the gate's.
 	next      *Turn
@@ -38,6 +39,7 @@ type Turn struct {
 	asker     asker            // nil: nobody waits for an answer
 	told      any              // the message, if nobody does
 	persisted func(error)      // of a hook; nil: none
+	recall    func()           // makes and gives the answer, once the turn may leave; nil: it stands
 	err       error            // the answer, if it is one
 }
 
@@ -89,7 +91,8 @@ func (t *Turn) Fail(err error) { t.failure = err }
 func (t *Turn) Snapshot() { t.snapshot = true }
 
 // Meta adds a pair to each of the turn's records, such as a trace parent. Keys are
-// not empty and stand once, or the turn fails, even if it has no events.
+// not empty, do not begin with "$" and stand once, or the turn fails, even if it has no
+// events.
 func (t *Turn) Meta(key, value string) { t.meta = append(t.meta, key, value) }
 
 // Stop stops the actor after this turn, unless Decide returns an error: like
