@@ -165,6 +165,7 @@ func (a *actor[S]) seal(t *Turn, l *letter[S], d *decision[S]) {
 		a.obey(t)
 		a.remember(t)
 	}
+	a.leaving(t)
 	if a.plain == nil {
 		t.size += turnBytes
 		a.sys.budget.take(t.size)

@@ -160,8 +160,8 @@ func (s *System) outputs(t *Turn) {
 			s.tellsDropped.Add(1)
 		}
 	}
-	for _, f := range t.afters {
-		s.after(t.address, f)
+	if len(t.afters) > 0 {
+		t.line.add(t.afters)
 	}
 	if t.state != nil {
 		s.snapshots.put(t.state, 1)

@@ -141,22 +141,6 @@ func (s *System) add(name string, kind resident, every time.Duration, sweep func
 	return nil
 }
 
-// after runs a function that a turn left to the time when it is durable.
-func (s *System) after(stream string, f func(context.Context)) {
-	s.work.enter(true)
-	go func() {
-		defer s.work.leave()
-		ended := false
-		defer func() {
-			if v := recover(); !ended {
-				s.cfg.Logger.Error("a function given to After panicked", "actor", stream, "error", caught(v))
-			}
-		}()
-		f(s.ctx)
-		ended = true
-	}()
-}
-
 // now is the time that is recorded: UTC, and without the monotonic reading, so that
 // it is the same when it is read back.
 func (s *System) now() time.Time { return s.cfg.Clock().UTC().Round(0) }

@@ -33,6 +33,7 @@ type Turn struct {
 
 	// What follows is the gate's.
 	next      *Turn
+	line      *afters          // where the afters go; nil: there are none
 	records   []backend.Record // to be stored; none once they are, or if there are none
 	size      int              // bytes of the records
 	state     *picture         // a snapshot to save once the turn is durable
@@ -73,9 +74,10 @@ func (t *Turn) Context() context.Context { return t.ctx }
 // ends in between, it is lost.
 func (t *Turn) Tell(d Delivery) { t.tells = append(t.tells, d) }
 
-// After has f called when the turn is durable, in a goroutine of its own, at most
-// once: for what must happen in the world. ctx ends when the system is gone, and
-// [System.Shutdown] waits for f. A panic in f is logged. f is not called for a turn
+// After has f called when the turn is durable, at most once: for what must happen in the
+// world. What an actor's turns leave to After is called beside the actor, one after the
+// other in the order of the turns; if 1024 wait, the actor reads no further messages. ctx
+// ends when the system is gone, and [System.Shutdown] waits for f. A panic in f is logged. f is not called for a turn
 // whose asker got [backend.ErrUnknownOutcome], even if a later replay finds that the
 // turn was stored: what must not be missed follows from the state.
 func (t *Turn) After(f func(ctx context.Context)) { t.afters = append(t.afters, f) }
