@@ -1,7 +1,9 @@
 package actorsys
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/papyra-go/papyra/backend"
@@ -60,7 +62,7 @@ func (a *actor[S]) activated(r *replayed[S]) {
 		}
 		return
 	}
-	a.state, a.version, a.epoch = r.state, r.version, r.epoch
+	a.state, a.version, a.epoch, a.recent = r.state, r.version, r.epoch, r.recent
 	a.active, a.doubt = true, false
 	level := FactsAll
 	if a.released() {
@@ -86,6 +88,7 @@ type replayed[S any] struct {
 	state   S
 	version backend.Version
 	epoch   uint64
+	recent  *recent
 	events  int // applied
 	err     error
 }
@@ -105,14 +108,14 @@ func (a *actor[S]) replay(r *replayed[S]) {
 	}()
 	var ctx context.Context
 	ctx, done = a.sys.onRecover(a.firstContext(), a.address)
-	r.err = a.load(ctx, a.sys.cfg.Backend, r)
+	r.err = a.load(ctx, r)
 	ended = true
 }
 
-// load takes the newest snapshot that is fit and applies the events after it. A batch
-// that was given up on in doubt must have come to rest first, which it has when the
-// backend is not poisoned any more.
-func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S]) error {
+// load replays the actor's stream. A batch that was given up on in doubt must have come
+// to rest first, which it has when the backend is not poisoned any more.
+func (a *actor[S]) load(ctx context.Context, r *replayed[S]) error {
+	b := a.sys.cfg.Backend
 	if why := b.Poisoned(); a.doubt && why != nil {
 		return fmt.Errorf("an earlier batch is in doubt: %w", why)
 	}
@@ -121,26 +124,60 @@ func (a *actor[S]) load(ctx context.Context, b *backend.Backend, r *replayed[S])
 		return err
 	}
 	r.epoch = head.Epoch + 1 // whoever held the stream before is fenced by the first batch
-	r.state = a.kind.opts.Initial(a.id())
-	if head.Version == 0 {
+	return a.kind.build(ctx, a.address, head, head.Version, r)
+}
+
+// build makes the state of an actor as it was at a version. A cut that overtakes it has
+// it begin anew.
+func (k *Kind[S]) build(ctx context.Context, stream string, head backend.Head, version backend.Version, r *replayed[S]) error {
+	for {
+		*r = replayed[S]{state: k.opts.Initial(stream[len(k.name)+1:]), epoch: r.epoch, recent: k.newRecent()}
+		err := k.buildOnce(ctx, stream, head.Floor, version, r)
+		if !errors.Is(err, backend.ErrCompacted) {
+			return err
+		}
+		now, headErr := k.sys.cfg.Backend.Head(ctx, stream)
+		if headErr != nil || now.Floor == head.Floor {
+			return err
+		}
+		head = now
+	}
+}
+
+// buildOnce takes the newest snapshot that is fit and applies the events after it.
+func (k *Kind[S]) buildOnce(ctx context.Context, stream string, floor, version backend.Version, r *replayed[S]) error {
+	if version == 0 {
 		return nil
 	}
-	if err := a.loadSnapshot(ctx, b, r); err != nil {
+	why, err := k.loadSnapshot(ctx, stream, version, r)
+	if err != nil {
 		return err
 	}
-	q := backend.Query{Stream: a.address, From: uint64(r.version) + 1}
-	for rec, err := range b.Read(ctx, q) {
+	if r.version+1 < floor {
+		return fmt.Errorf("%w: stream %q: its events begin at version %d, and no snapshot reaches them: %w", backend.ErrCompacted, stream, floor, cmp.Or(why, errNoSnapshot))
+	}
+	from := r.version + 1
+	if w := k.window(); version > w { // what the snapshot covers is read for the commands' ids
+		from = min(from, version-w+1)
+	} else if w > 0 {
+		from = 1
+	}
+	for rec, err := range k.sys.cfg.Backend.Read(ctx, backend.Query{Stream: stream, From: uint64(max(from, floor)), To: uint64(version)}) {
 		if err != nil {
 			return err
 		}
-		if r.state, err = a.kind.book.apply(&rec, r.state); err != nil {
+		r.recent.read(&rec)
+		if rec.Version <= r.version {
+			continue
+		}
+		if r.state, err = k.book.apply(&rec, r.state); err != nil {
 			return err
 		}
 		r.version = rec.Version
 		r.events++
 	}
-	if r.version < head.Version {
-		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, a.address, r.version, head.Version)
+	if r.version < version {
+		return fmt.Errorf("%w: stream %q ends at version %d, its head is at %d", backend.ErrCorrupt, stream, r.version, version)
 	}
 	return nil
 }

@@ -39,10 +39,12 @@ type actor[S any] struct {
 	idle      uint8  // sweeps since it was last used
 	gone      bool   // out of the registry: nothing comes any more
 	trouble   *trouble
+	afters    *afters // of its turns; nil: there were none
 
 	// The runner's own; whoever holds mu while there is none.
 	state   S
 	version backend.Version
+	recent  *recent // of commands; nil: none
 }
 
 // step is what a runner does next. All but read are of plain actors only, and begin.
@@ -94,7 +96,7 @@ func (a *actor[S]) due() step {
 
 // open reports whether the actor may take another letter. The lock is held.
 func (a *actor[S]) open() bool {
-	return a.pending.turns < maxPendingTurns && a.pending.bytes < maxPendingBytes && !(a.stale && a.pending.turns > 0)
+	return a.pending.turns < maxPendingTurns && a.pending.bytes < maxPendingBytes && !a.afters.full() && !(a.stale && a.pending.turns > 0)
 }
 
 // room reports whether the system as a whole may decide more; if not, the actor is in

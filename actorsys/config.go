@@ -15,6 +15,7 @@ const (
 	DefaultIdle          = 10 * time.Minute
 	DefaultMaxMessages   = 1 << 18
 	DefaultMaxPending    = 64 << 20
+	DefaultSnapshotKeep  = 2
 )
 
 // Config is what [Start] takes. Only Backend is required.
@@ -42,8 +43,9 @@ type Config struct {
 	// together. Default: [DefaultMaxMessages].
 	MaxMessages int
 	// MaxPending is how many bytes all durable actors together may have decided that
-	// the store has not answered; beyond that, they read no further messages. Default:
-	// [DefaultMaxPending].
+	// the store has not answered; beyond that, they read no further messages. Turns that
+	// are being decided when the last room goes exceed it: one for each actor that is at
+	// it. Default: [DefaultMaxPending].
 	MaxPending int
 	// Facts says which of the system's own facts are recorded.
 	Facts FactLevel
@@ -115,13 +117,50 @@ type Options[S any] struct {
 	// that it would store with loss are refused (see [On]).
 	Codec Codec
 	// SnapshotEvery saves the state each time so many events have been added, to make
-	// activation quicker; the codec must return the state as it was. With the default codec [Register] refuses an S
-	// that encoding/json would store with loss, as events are (see [On]). Of snapshots
+	// activation quicker; the codec must return the state as it was. With the default
+	// codec [Register] refuses an S that encoding/json would store with loss, as events
+	// are (see [On]). A snapshot is encoded and saved beside the turns, once the turn has
+	// left: no reply waits for it. So it is one more reason why a state must be a value:
+	// what an older one refers to may be read while the next is made. Of the snapshots
 	// that wait to be saved only each actor's newest is. Default: 0, never.
 	SnapshotEvery int
+	// SnapshotWhen also saves the states, after a turn with events, of which it says so.
+	// It is called in the turn and should be quick; if it panics there is no snapshot.
+	SnapshotWhen func(s S) bool
 	// SnapshotSchema is the number of the state's layout. A snapshot that was saved
-	// under another is passed over: change it whenever the state or Evolve changes.
+	// under another is passed over, unless SnapshotUpcast reads it: change it whenever
+	// the state or Evolve changes.
 	SnapshotSchema uint32
+	// SnapshotUpcast reads, by their schema, snapshots of older layouts from their bytes:
+	// as they are stored, so that what the Codec does is up to the function. Where
+	// Truncate has cut events away it is the only way to a new layout.
+	SnapshotUpcast map[uint32]func(data []byte) (S, error)
+	// Truncate cuts away for good what lies behind the oldest of the SnapshotKeep newest
+	// snapshots: events, and older snapshots. Nothing is cut before that many have been
+	// read back and decoded, nor what Dedup may need, nor what a [backend.Backend.Hold]
+	// keeps. It is done for all actors together, about a minute after their snapshots,
+	// with [backend.Backend.Compact]; what is left to do when the system stops is done
+	// after the actor's next snapshot. The backend must be able to compact.
+	//
+	// An event that is cut is gone for everyone who reads the stream. Default: all stay.
+	Truncate bool
+	// SnapshotKeep is how many snapshots Truncate leaves, so that one that is damaged
+	// does not cost the actor. Default: [DefaultSnapshotKeep].
+	SnapshotKeep int
+	// Dedup has each actor remember, by their ids, the commands whose events are among
+	// its last Dedup ones: a command with a method CommandID() string that has recorded
+	// something, and is sent again under the same id, is not decided again. It gets the
+	// answer that the first one got, made from the state as it was then, and sends
+	// nothing; also if the first is still on its way to the store, and after a restart. So
+	// a client that did not see the answer sends again. What Fail answered comes back in a
+	// [*DuplicateError]. A command that was refused, or changed nothing, has left
+	// nothing to remember and is decided anew. Commands are compared by their ids alone;
+	// an empty id is none, and one has at most 256 bytes.
+	//
+	// It costs up to Dedup ids in memory for each active actor, and reading as many
+	// events at its activation, also behind a snapshot. Beyond the window, and where
+	// events were cut away, a command sent again is a new one; Truncate leaves the window. Default: 0, none are remembered.
+	Dedup int
 	// Idle is how long an actor without messages stays in memory, give or take a
 	// quarter. Default: [DefaultIdle]. Negative: for ever.
 	Idle time.Duration
@@ -133,6 +172,12 @@ func (o Options[S]) check() error {
 	switch {
 	case o.SnapshotEvery < 0:
 		return fmt.Errorf("%w: Options.SnapshotEvery is %d: want 0 (never) or more", backend.ErrInvalid, o.SnapshotEvery)
+	case o.SnapshotKeep < 0:
+		return fmt.Errorf("%w: Options.SnapshotKeep is %d: want 0 (%d) or more", backend.ErrInvalid, o.SnapshotKeep, DefaultSnapshotKeep)
+	case o.SnapshotKeep > 0 && !o.Truncate:
+		return fmt.Errorf("%w: Options.SnapshotKeep without Truncate: a store gives up snapshots only together with the events behind them", backend.ErrInvalid)
+	case o.Dedup < 0:
+		return fmt.Errorf("%w: Options.Dedup is %d: want 0 (none) or more", backend.ErrInvalid, o.Dedup)
 	case o.Mailbox < 0:
 		return fmt.Errorf("%w: Options.Mailbox is %d: want 0 (%d) or more", backend.ErrInvalid, o.Mailbox, DefaultMailbox)
 	}
@@ -148,6 +193,9 @@ func (o Options[S]) withDefaults() Options[S] {
 	}
 	if o.Mailbox == 0 {
 		o.Mailbox = DefaultMailbox
+	}
+	if o.SnapshotKeep == 0 {
+		o.SnapshotKeep = DefaultSnapshotKeep
 	}
 	return o
 }

@@ -79,6 +79,14 @@ func caught(v any) error {
 
 // decide runs the user's code. Events are encoded before they evolve anything.
 func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
+	id, err := a.commandID(l.cmd)
+	if err != nil {
+		return notPersisted(a.address, err)
+	}
+	if a.repeated(t, l, id) {
+		return nil
+	}
+	t.command = id
 	events, err := l.cmd.Decide(t, d.state)
 	if err != nil {
 		return err
@@ -89,7 +97,9 @@ func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
 	if err != nil {
 		return notPersisted(a.address, err)
 	}
-	d.events = len(events)
+	if d.events = len(events); a.plain == nil {
+		d.events = len(t.records)
+	}
 	for _, e := range events {
 		d.state = e.Evolve(d.state)
 	}
@@ -105,12 +115,20 @@ func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
 // record makes the turn's records, and checks them against the store's limits, so
 // that nobody else's turn fails with them.
 func (a *actor[S]) record(t *Turn, events []Event[S]) error {
+	if err := t.ownMeta(); err != nil {
+		return err
+	}
 	meta, err := backend.MakeMeta(t.meta...)
 	if err != nil || len(events) == 0 {
 		return err
 	}
 	if t.records, err = a.kind.book.encode(t, events, meta); err != nil {
 		return err
+	}
+	if last := &t.records[len(t.records)-1]; t.command != "" {
+		if last.Meta, err = t.signature(); err != nil {
+			return err
+		}
 	}
 	limits := a.sys.limits
 	for i := range t.records {
@@ -142,10 +160,12 @@ func (a *actor[S]) seal(t *Turn, l *letter[S], d *decision[S]) {
 	default:
 		a.state, a.version = d.state, a.version+backend.Version(d.events)
 		if t.state != nil {
-			t.state.Epoch = a.epoch
+			t.state.record.Epoch = a.epoch
 		}
 		a.obey(t)
+		a.remember(t)
 	}
+	a.leaving(t)
 	if a.plain == nil {
 		t.size += turnBytes
 		a.sys.budget.take(t.size)

@@ -96,6 +96,9 @@ func (a *actor[S]) leave() {
 		a.sys.actorFailed(a.address, fmt.Errorf("stopping: %w", err))
 		return
 	}
+	a.mu.Lock()
+	a.leaving(t)
+	a.mu.Unlock()
 	a.sys.outputs(t)
 }
 
@@ -166,6 +169,7 @@ func (a *actor[S]) started(t *Turn, state S, failed error) {
 	reason := a.plain.reason
 	a.plain.reason = nil
 	a.obey(t)
+	a.leaving(t)
 	a.sys.alive.Add(1)
 	a.mu.Unlock()
 	a.sys.actorStarted(a.address, reason)

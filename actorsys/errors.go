@@ -9,7 +9,7 @@ import (
 
 // The ways in which a message can fail that are not its actor's own. An [Ask] ends
 // in exactly one of: a reply (everything that it rests on is durable), the error of
-// Decide or [Turn.Fail], a [*PanicError], an error that wraps ErrNotPersisted, or
+// Decide or [Turn.Fail], a [*DuplicateError], a [*PanicError], an error that wraps ErrNotPersisted, or
 // one that wraps [backend.ErrUnknownOutcome].
 var (
 	// ErrNotPersisted: certainly nothing of this command was stored; a plain actor did
@@ -45,6 +45,24 @@ func (e *PanicError) Unwrap() error {
 	err, _ := e.Value.(error)
 	return err
 }
+
+// DuplicateError is the answer to a command that was carried out before, under the same
+// id (see [Options.Dedup]), where its first answer was an error, or can't be given again.
+// Nothing was stored this time.
+type DuplicateError struct {
+	ID      string
+	Version backend.Version // of the actor after the command
+	// Err is the error of [Turn.Fail] that it was answered, of which a replay keeps the
+	// text only; or the reason why its reply can't be made again.
+	Err error
+}
+
+func (e *DuplicateError) Error() string {
+	return fmt.Sprintf("command %q was carried out before, at version %d: %v", e.ID, e.Version, e.Err)
+}
+
+// Unwrap returns Err.
+func (e *DuplicateError) Unwrap() error { return e.Err }
 
 // UnknownEventError says that a stream holds an event that its kind has not
 // registered. The actor can't be activated until it is; the stream was left as it

@@ -8,11 +8,10 @@ import (
 	"github.com/papyra-go/papyra/backend"
 )
 
-// Bounds of the lanes beside the domain's events, in bytes.
+// Bounds of the lane of facts, in bytes.
 const (
-	factsBytes     = 1 << 20
-	snapshotsBytes = 16 << 20
-	reasonBytes    = 512 // of an error's text in a fact
+	factsBytes  = 1 << 20
+	reasonBytes = 512 // of an error's text in a fact
 )
 
 // The types of lifecycle facts, as stored.

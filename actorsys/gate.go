@@ -137,6 +137,13 @@ func (s *System) emit(t *Turn) {
 		t.persisted(t.err)
 	}
 	switch {
+	case t.recall != nil && t.err == nil:
+		s.budget.give(t.size)
+		go func() {
+			defer s.work.leave()
+			t.recall()
+		}()
+		return
 	case t.asker != nil:
 		t.asker.answer(t.err)
 	case errors.Is(t.err, ErrNotPersisted) || errors.Is(t.err, backend.ErrUnknownOutcome):
@@ -153,11 +160,11 @@ func (s *System) outputs(t *Turn) {
 			s.tellsDropped.Add(1)
 		}
 	}
-	for _, f := range t.afters {
-		s.after(t.address, f)
+	if len(t.afters) > 0 {
+		t.line.add(t.afters)
 	}
 	if t.state != nil {
-		s.snapshots.put(*t.state, t.state.Size())
+		s.snapshots.put(t.state, 1)
 	}
 }
 

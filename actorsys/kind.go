@@ -54,8 +54,11 @@ func Register[S any](sys *System, name string, events Events[S], opts *Options[S
 		return nil, fmt.Errorf("kind %q: %w", name, err)
 	}
 	unfit := o.Codec.unfit(reflect.TypeFor[S](), true)
-	if unfit != nil && o.SnapshotEvery > 0 {
+	if unfit != nil && (o.SnapshotEvery > 0 || o.SnapshotWhen != nil || o.Truncate) {
 		return nil, fmt.Errorf("kind %q: %w: Options.SnapshotEvery: %w", name, backend.ErrInvalid, unfit)
+	}
+	if o.Truncate && !sys.cfg.Backend.Capabilities().Compact {
+		return nil, fmt.Errorf("kind %q: %w: Options.Truncate: the backend %q does not compact", name, backend.ErrUnsupported, sys.cfg.Backend.Name())
 	}
 	k := &Kind[S]{sys: sys, name: name, book: book, opts: o, unfit: unfit, seed: maphash.MakeSeed()}
 	for i := range k.shards {

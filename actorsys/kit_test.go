@@ -91,6 +91,7 @@ type faults struct {
 	mu       sync.Mutex
 	hook     hook
 	onRead   func(stream string) error
+	onRecord func(r *backend.Record) error
 	refuse   int // so many openings after the first
 	opens    int
 	appends  int // of groups, without the system's own facts
@@ -190,7 +191,30 @@ func (d faulty) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Rec
 	if err := d.reads(q.Stream); err != nil {
 		return func(yield func(backend.Record, error) bool) { yield(backend.Record{}, err) }
 	}
-	return d.Driver.Read(ctx, q)
+	d.mu.Lock()
+	f := d.onRecord
+	d.mu.Unlock()
+	if f == nil {
+		return d.Driver.Read(ctx, q)
+	}
+	return func(yield func(backend.Record, error) bool) {
+		for r, err := range d.Driver.Read(ctx, q) {
+			if err == nil {
+				err = f(&r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// setRecord stands in before each record that is read: it may change it, or say that it
+// is damaged.
+func (f *faults) setRecord(onRecord func(r *backend.Record) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onRecord = onRecord
 }
 
 // setRead stands in before each look at a stream.

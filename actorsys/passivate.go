@@ -56,6 +56,6 @@ func (a *actor[S]) passivate() bool {
 // busy reports whether the actor has work pending, or must be remembered: it is in
 // doubt and the backend poisoned. The lock is held.
 func (a *actor[S]) busy() bool {
-	return a.running || a.releasing || a.listed || a.mail.n > 0 || a.pending.turns > 0 ||
+	return a.running || a.releasing || a.listed || a.mail.n > 0 || a.pending.turns > 0 || !a.afters.empty() ||
 		a.doubt && a.sys.cfg.Backend.Poisoned() != nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -287,22 +288,26 @@ func TestASnapshotIsNotSavedBeforeItsEvents(t *testing.T) {
 }
 
 func TestASnapshotThatCannotBeEncodedCostsNothingElse(t *testing.T) {
-	b := open(t)
-	codec := actorsys.Codec{Marshal: func(v any) ([]byte, error) {
-		if _, ok := v.(Account); ok {
-			panic("no state")
-		}
-		return json.Marshal(v)
-	}}
-	sys := start(t, actorsys.Config{Backend: b})
-	ref := register(t, sys, &actorsys.Options[Account]{Codec: codec, SnapshotEvery: 2}).Ref("ada")
-	for i := range int64(6) {
-		if got := must(t, ref, Deposit{1}); got != i+1 {
-			t.Errorf("balance %d", got)
-		}
-	}
-	if _, lost, _ := sys.Dropped(); lost != 3 {
-		t.Errorf("%d snapshots counted as lost, want 3", lost)
+	for name, fail := range map[string]func(){"panics": func() { panic("no state") }, "ends its goroutine": runtime.Goexit} {
+		synctest.Test(t, func(t *testing.T) {
+			codec := actorsys.Codec{Marshal: func(v any) ([]byte, error) {
+				if _, ok := v.(Account); ok {
+					fail()
+				}
+				return json.Marshal(v)
+			}}
+			sys := start(t, actorsys.Config{Backend: open(t)})
+			ref := register(t, sys, &actorsys.Options[Account]{Codec: codec, SnapshotEvery: 2}).Ref("ada")
+			for i := range int64(6) {
+				if got := must(t, ref, Deposit{1}); got != i+1 {
+					t.Errorf("%s: balance %d", name, got)
+				}
+				synctest.Wait()
+			}
+			if _, lost, _ := sys.Dropped(); lost != 3 {
+				t.Errorf("%s: %d snapshots counted as lost, want 3", name, lost)
+			}
+		})
 	}
 }
 

@@ -2,9 +2,6 @@ package actorsys
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 
 	"github.com/papyra-go/papyra/backend"
 )
@@ -12,15 +9,22 @@ import (
 // snapshotType is the type under which states are saved.
 const snapshotType = "state"
 
+// snapshotsWaiting is how many actors' snapshots may wait to be saved.
+const snapshotsWaiting = 4096
+
+// picture is a state that is to be saved once its turn is durable. The record's payload
+// is made then.
+type picture struct {
+	record backend.Record
+	encode func() ([]byte, error)
+	saved  func() // called when it is
+}
+
 // picture takes a snapshot of the state after the turn, if it is time for one or it
-// was asked for. It is encoded now, because later turns may change what the state
-// refers to, and saved once the turn is durable. A codec that fails costs the
-// snapshot only.
+// was asked for.
 func (a *actor[S]) picture(t *Turn, s S) {
-	every := backend.Version(a.kind.opts.SnapshotEvery)
 	version := t.version + backend.Version(len(t.records))
-	due := every > 0 && version/every > t.version/every
-	if !due && !t.snapshot || version == 0 {
+	if version == 0 || !t.snapshot && !a.pictureDue(t, version, s) {
 		return
 	}
 	if a.kind.unfit != nil {
@@ -30,71 +34,77 @@ func (a *actor[S]) picture(t *Turn, s S) {
 		})
 		return
 	}
-	payload, err := a.marshal(s)
-	if err != nil {
+	t.state = &picture{
+		record: backend.Record{Stream: a.address, Version: version, Type: snapshotType, Schema: a.kind.opts.SnapshotSchema, Time: t.now},
+		encode: func() ([]byte, error) { return a.kind.book.codec.Marshal(s) },
+		saved:  a.kind.afterSnapshot(a.address),
+	}
+}
+
+// pictureDue reports whether the policy asks for a snapshot.
+func (a *actor[S]) pictureDue(t *Turn, version backend.Version, s S) bool {
+	if len(t.records) == 0 {
+		return false
+	}
+	every := backend.Version(a.kind.opts.SnapshotEvery)
+	if every > 0 && version/every > t.version/every {
+		return true
+	}
+	when, due := a.kind.opts.SnapshotWhen, false
+	if when == nil {
+		return false
+	}
+	if err := guard(func() error { due = when(s); return nil }); err != nil {
 		a.sys.snapshots.dropped.Add(1)
-		a.sys.cfg.Logger.Error("a snapshot could not be encoded", "stream", a.address, "error", err)
-		return
+		a.sys.cfg.Logger.Error("Options.SnapshotWhen panicked", "stream", a.address, "error", err)
+		return false
 	}
-	t.state = &backend.Record{Stream: a.address, Version: version, Type: snapshotType, Schema: a.kind.opts.SnapshotSchema, Time: t.now, Payload: payload}
-	t.size += t.state.Size()
+	return due
 }
 
-func (a *actor[S]) marshal(s S) (payload []byte, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = caught(v)
-		}
-	}()
-	return a.kind.book.codec.Marshal(s)
-}
-
-// loadSnapshot begins a replay with the stream's newest snapshot. One that is not fit
-// (of another schema, damaged, not decodable) is passed over: the events decide then,
-// as far as they reach back. Another schema is as planned, the rest is worth a warning.
-func (a *actor[S]) loadSnapshot(ctx context.Context, b *backend.Backend, r *replayed[S]) error {
-	if a.kind.unfit != nil { // what may be there was saved with loss
+// afterSnapshot is what to do when a snapshot is saved; nil: nothing.
+func (k *Kind[S]) afterSnapshot(stream string) func() {
+	if !k.opts.Truncate {
 		return nil
 	}
-	level := slog.LevelWarn
-	rec, err := b.Snapshot(ctx, a.address, 0)
-	switch {
-	case errors.Is(err, backend.ErrNotFound):
-		return nil
-	case errors.Is(err, backend.ErrCorrupt):
-	case err != nil:
-		return err
-	case rec.Type == snapshotType && rec.Schema != a.kind.opts.SnapshotSchema:
-		level, err = slog.LevelDebug, fmt.Errorf("its schema is %d, the kind's %d", rec.Schema, a.kind.opts.SnapshotSchema)
-	default:
-		var s S
-		if err = a.unmarshal(&rec, &s); err == nil {
-			r.state, r.version = s, rec.Version
-			return nil
-		}
+	return func() {
+		k.sys.truncator.add(stream, func(ctx context.Context) (backend.Version, error) { return k.floor(ctx, stream) })
 	}
-	a.sys.cfg.Logger.Log(ctx, level, "a snapshot was passed over", "stream", a.address, "version", rec.Version, "error", err)
-	return nil
 }
 
-func (a *actor[S]) unmarshal(rec *backend.Record, s *S) (err error) {
-	if rec.Type != snapshotType {
-		return fmt.Errorf("its type is %q, want %q", rec.Type, snapshotType)
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			err = caught(v)
-		}
-	}()
-	return a.kind.book.codec.Unmarshal(rec.Payload, s)
-}
-
-// saveSnapshots is the lane's: it stores states beside the turns. Errors are counted.
-func (s *System) saveSnapshots(states []backend.Record) {
-	for i := range states {
-		if _, err := s.cfg.Backend.SaveSnapshot(s.ctx, states[i]); err != nil {
+// saveSnapshots is the lane's: it encodes states and stores them beside the turns. Errors
+// are counted.
+func (s *System) saveSnapshots(states []*picture) {
+	for _, p := range states {
+		if err := s.saveSnapshot(p); err != nil {
 			s.snapshots.dropped.Add(1)
-			s.cfg.Logger.Debug("a snapshot could not be saved", "stream", states[i].Stream, "error", err)
+			s.cfg.Logger.Debug("a snapshot could not be saved", "stream", p.record.Stream, "error", err)
+		} else if p.saved != nil {
+			p.saved()
 		}
 	}
+}
+
+func (s *System) saveSnapshot(p *picture) (err error) {
+	if p.record.Payload, err = aside(p.encode); err != nil {
+		s.cfg.Logger.Error("a snapshot could not be encoded", "stream", p.record.Stream, "error", err)
+		return err
+	}
+	_, err = s.cfg.Backend.SaveSnapshot(s.ctx, p.record)
+	return err
+}
+
+// aside calls user code in a goroutine of its own, which it may end.
+func aside(f func() ([]byte, error)) (data []byte, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err = caught(nil)
+		err = guard(func() (err error) {
+			data, err = f()
+			return err
+		})
+	}()
+	<-done
+	return data, err
 }

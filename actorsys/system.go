@@ -29,6 +29,7 @@ type System struct {
 
 	commit    committer
 	heal      healer
+	truncator truncator
 	runners   runners
 	permits   permits
 	budget    budget
@@ -36,7 +37,7 @@ type System struct {
 	dead      dead
 	news      news
 	facts     *lane[backend.Record]
-	snapshots *lane[backend.Record]
+	snapshots *lane[*picture]
 
 	alive        atomic.Int64  // actors with a state
 	registered   atomic.Int64  // actors in the kinds' registries
@@ -69,7 +70,7 @@ func Start(ctx context.Context, cfg Config) (*System, error) {
 		work:      work{idle: make(chan struct{}, 1)},
 		permits:   permits{free: cfg.MaxRecoveries},
 		facts:     newLane[backend.Record](factsBytes, nil),
-		snapshots: newLane(snapshotsBytes, func(r backend.Record) string { return r.Stream }),
+		snapshots: newLane(snapshotsWaiting, func(p *picture) string { return p.record.Stream }),
 		graves:    newLane[body](deadLettersWaiting, nil),
 		budget:    budget{most: int64(cfg.MaxPending)},
 		names:     registry{named: map[string]resident{}},
@@ -78,8 +79,10 @@ func Start(ctx context.Context, cfg Config) (*System, error) {
 	s.killed = s.ctx.Done()
 	s.commit = committer{sys: s, wake: make(chan struct{}, 1)}
 	s.heal.sys = s
+	s.truncator = truncator{sys: s, wake: make(chan struct{}, 1), due: map[string]floorOf{}}
 	s.runners = runners{sys: s, next: make(chan runner)}
 	s.goroutines.Go(s.commit.run)
+	s.goroutines.Go(s.truncator.run)
 	s.graveyard.Go(func() { s.graves.run(s.killed, s.buryAll) })
 	s.lanes.Go(func() { s.facts.run(s.killed, s.storeFacts) })
 	s.lanes.Go(func() { s.snapshots.run(s.killed, s.saveSnapshots) })
@@ -136,22 +139,6 @@ func (s *System) add(name string, kind resident, every time.Duration, sweep func
 		})
 	}
 	return nil
-}
-
-// after runs a function that a turn left to the time when it is durable.
-func (s *System) after(stream string, f func(context.Context)) {
-	s.work.enter(true)
-	go func() {
-		defer s.work.leave()
-		ended := false
-		defer func() {
-			if v := recover(); !ended {
-				s.cfg.Logger.Error("a function given to After panicked", "actor", stream, "error", caught(v))
-			}
-		}()
-		f(s.ctx)
-		ended = true
-	}()
 }
 
 // now is the time that is recorded: UTC, and without the monotonic reading, so that

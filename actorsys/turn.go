@@ -23,21 +23,24 @@ type Turn struct {
 	meta     []string
 	tells    []Delivery
 	afters   []func(context.Context)
-	failure  error // of Fail
-	snapshot bool  // asked for
-	self     cell  // the plain actor; nil: it is durable
-	invalid  error // what was wanted that can't be
-	stops    bool  // the actor is to stop after the turn
-	reason   error // for that
+	failure  error  // of Fail
+	command  string // its id; empty: none
+	snapshot bool   // asked for
+	self     cell   // the plain actor; nil: it is durable
+	invalid  error  // what was wanted that can't be
+	stops    bool   // the actor is to stop after the turn
+	reason   error  // for that
 
 	// What follows is the gate's.
 	next      *Turn
+	line      *afters          // where the afters go; nil: there are none
 	records   []backend.Record // to be stored; none once they are, or if there are none
-	size      int              // bytes of records and state
-	state     *backend.Record  // a snapshot to save once the turn is durable
+	size      int              // bytes of the records
+	state     *picture         // a snapshot to save once the turn is durable
 	asker     asker            // nil: nobody waits for an answer
 	told      any              // the message, if nobody does
 	persisted func(error)      // of a hook; nil: none
+	recall    func()           // makes and gives the answer, once the turn may leave; nil: it stands
 	err       error            // the answer, if it is one
 }
 
@@ -71,9 +74,10 @@ func (t *Turn) Context() context.Context { return t.ctx }
 // ends in between, it is lost.
 func (t *Turn) Tell(d Delivery) { t.tells = append(t.tells, d) }
 
-// After has f called when the turn is durable, in a goroutine of its own, at most
-// once: for what must happen in the world. ctx ends when the system is gone, and
-// [System.Shutdown] waits for f. A panic in f is logged. f is not called for a turn
+// After has f called when the turn is durable, at most once: for what must happen in the
+// world. What an actor's turns leave to After is called beside the actor, one after the
+// other in the order of the turns; if 1024 wait, the actor reads no further messages. ctx
+// ends when the system is gone, and [System.Shutdown] waits for f. A panic in f is logged. f is not called for a turn
 // whose asker got [backend.ErrUnknownOutcome], even if a later replay finds that the
 // turn was stored: what must not be missed follows from the state.
 func (t *Turn) After(f func(ctx context.Context)) { t.afters = append(t.afters, f) }
@@ -89,7 +93,8 @@ func (t *Turn) Fail(err error) { t.failure = err }
 func (t *Turn) Snapshot() { t.snapshot = true }
 
 // Meta adds a pair to each of the turn's records, such as a trace parent. Keys are
-// not empty and stand once, or the turn fails, even if it has no events.
+// not empty, do not begin with "$" and stand once, or the turn fails, even if it has no
+// events.
 func (t *Turn) Meta(key, value string) { t.meta = append(t.meta, key, value) }
 
 // Stop stops the actor after this turn, unless Decide returns an error: like
