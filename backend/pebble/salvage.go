@@ -493,7 +493,7 @@ func (s *salvaged) count() (complete bool) {
 	}
 	records := uint64(0)
 	for _, e := range s.entries {
-		if s.judge.Record([]byte(e.key)) && s.sound(e) {
+		if value, err := s.value(e, nil); err == nil && s.judge.Counts([]byte(e.key), value) && s.sound(e) {
 			records++
 		}
 	}
