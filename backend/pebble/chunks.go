@@ -28,6 +28,7 @@ type chunks struct {
 	end     int64    // where the last chunk ends
 	closed  bool     // the end is marked
 	torn    bool     // the last record is not whole
+	synced  int64    // the log was synced up to here before its last chunks were written
 }
 
 type chunkRecord struct {
@@ -37,7 +38,10 @@ type chunkRecord struct {
 	doubt bool  // a checksum is wrong: each part of it is to be looked at
 }
 
-type extent struct{ off, n int64 }
+type extent struct {
+	off, n int64
+	mended bool // it is one chunk, of which one bit was wrong
+}
 
 // readChunks reads what is in a log of that number; 0: in a manifest. Where a chunk is wrong
 // it looks for the next one.
@@ -53,7 +57,7 @@ func readChunks(f io.ReaderAt, size int64, number uint32) (c *chunks, err error)
 		r.block(block[:n], at)
 	}
 	if r.inside && !r.partial.doubt { // torn
-		c.bad = append(c.bad, extent{r.partial.at, c.end - r.partial.at})
+		c.bad = append(c.bad, extent{off: r.partial.at, n: c.end - r.partial.at})
 		c.torn = true
 	} else {
 		r.drop()
@@ -75,6 +79,9 @@ func (r *chunkReader) block(b []byte, at int64) {
 		head, n, ok := parseChunk(b[pos:], r.number)
 		switch {
 		case ok:
+			if head == leastChunk+12 {
+				r.c.synced = max(r.c.synced, int64(binary.LittleEndian.Uint64(b[pos+leastChunk+4:])))
+			}
 			r.found(at+int64(pos), (b[pos+6]-1)%4, b[pos+head:pos+n])
 			pos += n
 			r.c.end = at + int64(pos)
@@ -90,7 +97,7 @@ func (r *chunkReader) block(b []byte, at int64) {
 				pos = r.wrong(b, pos, at)
 				continue
 			}
-			r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(n)})
+			r.c.bad = append(r.c.bad, extent{off: at + int64(pos), n: int64(n), mended: true})
 			r.found(at+int64(pos), (chunk[6]-1)%4, chunk[head:])
 			pos += n
 			r.c.end = at + int64(pos)
@@ -116,7 +123,7 @@ func (r *chunkReader) wrong(b []byte, pos int, at int64) (next int) {
 		}
 	}
 	next = min(next, len(b))
-	r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(next - pos)})
+	r.c.bad = append(r.c.bad, extent{off: at + int64(pos), n: int64(next - pos)})
 	if head := leastChunk + 12; r.number > 0 && next-pos > head {
 		goesOn := follows == 2 || follows == 3
 		part := map[[2]bool]byte{{false, false}: 0, {false, true}: 1, {true, true}: 2, {true, false}: 3}[[2]bool{r.inside, goesOn}]

@@ -330,8 +330,8 @@ func (p place) readChunks(name string, size int64, number uint32) (*chunks, erro
 // what is none, if nothing follows it.
 func (c *chunks) findings(name string, strict bool) (list []backend.Anomaly) {
 	for i, x := range c.bad {
-		if !strict && (x.off >= c.end || c.torn && i == len(c.bad)-1) {
-			continue
+		if !strict && (x.off >= c.end || c.torn && i == len(c.bad)-1 || isLog(name) && !c.closed && !x.mended && x.off >= c.synced) {
+			continue // torn: of one batch the disk may have later parts, and not earlier ones
 		}
 		list = append(list, backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: path.Join(dbName, name), Offset: x.off, Length: x.n, Detail: "what stands here is not what was written"})
 	}
