@@ -207,7 +207,7 @@ func (s *salvaged) count() (complete bool) {
 	for _, e := range s.entries {
 		if key := []byte(e.key); s.judge.Record(key) {
 			value, _ = s.value(e, value[:0])
-			if home, sound := s.judge.Home(key, value); sound && string(home) == e.key && s.judge.Counts(key, value) {
+			if home, sound := s.judge.Home(key, value); sound && string(home) == e.key && !s.judge.Lost(value) {
 				records++
 			}
 		}

@@ -49,6 +49,14 @@ func TestAHeadBehindItsStreamIsGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	enginetest.Clean(t, b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = Tested.Open(t.Context(), dir, nil); err != nil { // what was given up is not missed again
+		t.Fatal(err)
+	}
+	defer b.Close()
+	enginetest.Clean(t, b)
 	if h, err := b.Head(t.Context(), "s"); err != nil || h.Version != 5 {
 		t.Errorf("head: %+v, %v", h, err)
 	}

@@ -111,7 +111,7 @@ func (t *tree) count() error {
 		if judge == nil {
 			judge, _ = kv.NewJudge(func(key []byte) []byte { return said[string(key)] })
 		}
-		if judge != nil && judge.Counts(key, value) {
+		if judge != nil && judge.Record(key) && !judge.Lost(value) {
 			records++
 		}
 		return nil

@@ -29,6 +29,7 @@ type chunks struct {
 	sure    int64    // what is wrong below it is damage: a record begins here that was written later, or a chunk was mended; -1: nowhere
 	closed  bool     // the end is marked
 	torn    bool     // the last record is not whole
+	synced  int64    // the log was synced up to here before its last chunks were written
 }
 
 type chunkRecord struct {
@@ -38,7 +39,10 @@ type chunkRecord struct {
 	doubt bool  // a checksum is wrong: each part of it is to be looked at
 }
 
-type extent struct{ off, n int64 }
+type extent struct {
+	off, n int64
+	mended bool // it is one chunk, of which one bit was wrong
+}
 
 // readChunks reads what is in a log of that number; 0: in a manifest. Where a chunk is wrong
 // it looks for the next one.
@@ -54,7 +58,7 @@ func readChunks(f io.ReaderAt, size int64, number uint32) (c *chunks, err error)
 		r.block(block[:n], at)
 	}
 	if r.inside && !r.partial.doubt { // torn
-		c.bad = append(c.bad, extent{r.partial.at, c.end - r.partial.at})
+		c.bad = append(c.bad, extent{off: r.partial.at, n: c.end - r.partial.at})
 		c.torn = true
 	} else {
 		r.drop()
@@ -76,6 +80,9 @@ func (r *chunkReader) block(b []byte, at int64) {
 		head, n, ok := parseChunk(b[pos:], r.number)
 		switch {
 		case ok:
+			if head == leastChunk+12 {
+				r.c.synced = max(r.c.synced, int64(binary.LittleEndian.Uint64(b[pos+leastChunk+4:])))
+			}
 			part := (b[pos+6] - 1) % 4
 			if part == 0 || part == 1 {
 				r.c.sure = at + int64(pos)
@@ -96,7 +103,7 @@ func (r *chunkReader) block(b []byte, at int64) {
 				pos = r.wrong(b, pos, at)
 				continue
 			}
-			r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(n)})
+			r.c.bad = append(r.c.bad, extent{off: at + int64(pos), n: int64(n), mended: true})
 			r.c.sure = at + int64(pos)
 			r.found(at+int64(pos), (chunk[6]-1)%4, chunk[head:])
 			pos += n
@@ -123,7 +130,7 @@ func (r *chunkReader) wrong(b []byte, pos int, at int64) (next int) {
 		}
 	}
 	next = min(next, len(b))
-	r.c.bad = append(r.c.bad, extent{at + int64(pos), int64(next - pos)})
+	r.c.bad = append(r.c.bad, extent{off: at + int64(pos), n: int64(next - pos)})
 	if head := leastChunk + 12; r.number > 0 && next-pos > head {
 		goesOn := follows == 2 || follows == 3
 		part := map[[2]bool]byte{{false, false}: 0, {false, true}: 1, {true, true}: 2, {true, false}: 3}[[2]bool{r.inside, goesOn}]

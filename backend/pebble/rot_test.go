@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/internal/enginetest"
 	"github.com/papyra-go/papyra/backend/internal/kv/kvtest"
 )
 
@@ -138,4 +140,46 @@ func TestAMissingLogIsNoticed(t *testing.T) {
 		c.Judge(t, name, opener(without, small), tr, 1000)
 	}
 	c.Log(t, "pebble, a missing log")
+}
+
+// Of a batch that was being written a disk may have later parts, and not earlier ones. Nothing says
+// that they were synced: they are torn, and no damage. What comes before them is kept.
+func TestATornBatchMayHaveAHole(t *testing.T) {
+	d := NewMemDisk(t.TempDir())
+	b, err := OpenOn(t.Context(), d, Options{FreeBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
+		t.Fatal(err)
+	}
+	log := ""
+	for _, name := range d.Files() {
+		if isLog(name) {
+			log = max(log, name)
+		}
+	}
+	from := len(bytes.TrimRight(d.Content(log), "\x00"))
+	large := enginetest.Record(0)
+	large.Records[0].Payload = bytes.Repeat([]byte("x"), 100_000)
+	if _, err := b.Append(t.Context(), large); err != nil {
+		t.Fatal(err)
+	}
+	cut := d.Crash(100, rand.New(rand.NewPCG(1, 2)))
+	cut.Saves = t.TempDir()
+	content := cut.Content(log)
+	clear(content[from+1000 : from+5000])
+	if err := cut.Put(log, content); err != nil {
+		t.Fatal(err)
+	}
+	after, err := OpenOn(t.Context(), cut, Options{FreeBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer after.Close()
+	if n := enginetest.Count(t, after); n != 1 {
+		t.Errorf("%d records, want 1", n)
+	}
+	enginetest.Clean(t, after)
 }

@@ -331,8 +331,8 @@ func (p place) readChunks(name string, size int64, number uint32) (*chunks, erro
 // written those alone.
 func (c *chunks) findings(name string, strict bool) (list []backend.Anomaly) {
 	for i, x := range c.bad {
-		if !strict && (x.off >= c.end || x.off > c.sure || c.torn && i == len(c.bad)-1) {
-			continue
+		if !strict && (x.off >= c.end || c.torn && i == len(c.bad)-1 || !c.closed && !x.mended && x.off > c.sure && x.off >= c.synced) {
+			continue // torn: of one batch the disk may have later parts, and not earlier ones
 		}
 		list = append(list, backend.Anomaly{Code: backend.BadChecksum, Severity: backend.Damage, File: path.Join(dbName, name), Offset: x.off, Length: x.n, Detail: "what stands here is not what was written"})
 	}
@@ -493,7 +493,7 @@ func (s *salvaged) count() (complete bool) {
 	}
 	records := uint64(0)
 	for _, e := range s.entries {
-		if value, err := s.value(e, nil); err == nil && s.judge.Counts([]byte(e.key), value) && s.sound(e) {
+		if value, err := s.value(e, nil); err == nil && s.judge.Record([]byte(e.key)) && !s.judge.Lost(value) && s.sound(e) {
 			records++
 		}
 	}

@@ -30,3 +30,7 @@ func (j *Judge) Behind(each func(f func(key, value []byte))) (heads [][]byte) {
 	})
 	return heads
 }
+
+// Lost reports whether the value of a record's key is the mark of a record that was given up, which
+// is none of those that the store says that it has.
+func (j *Judge) Lost(value []byte) bool { return isLost(value) }

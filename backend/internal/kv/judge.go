@@ -62,10 +62,6 @@ func (j *Judge) Record(key []byte) bool {
 	return ok && (k.part == partRecord || k.part == partSnapshot)
 }
 
-// Counts reports whether a key and its value count as a record of the store: the mark of one that
-// is lost does not.
-func (j *Judge) Counts(key, value []byte) bool { return j.Record(key) && !isLost(value) }
-
 // Complete reports whether so many sound records are all that the store ever had and has not
 // cut away.
 func (j *Judge) Complete(records uint64, get func(key []byte) []byte) bool {

@@ -69,7 +69,7 @@ var keyValue = []mutant{
 		pkg: inPebble, test: "TestARealFullDiskHeals", root: true},
 
 	{name: "keys and values: where a stream stands is not written with its records", promise: "P2", file: "backend/internal/kv/append.go",
-		old: "if err := l.putHead(b, name, h); err != nil {", new: "if err := error(nil); err != nil {",
+		old: "if err := l.putHead(b, r.stream, &r.next); err != nil {", new: "if err := error(nil); err != nil {",
 		pkg: inKV, test: "TestAnErrorOrACrashAtAnyWriteLosesNothing", fast: true},
 	{name: "keys and values: where the store stands is not written with the records", promise: "P12", file: "backend/internal/kv/append.go",
 		old: "\treturn l.putState(b, st)\n", new: "\treturn nil\n",
@@ -87,6 +87,6 @@ var keyValue = []mutant{
 		old: "if uint64(pl.before) >= r.q.From {", new: "if false {",
 		pkg: inKV, test: "TestAnyMissingKeyIsNoticedAndLosesOneRecordAtMost"},
 	{name: "keys and values: a new stream's name is not noted", promise: "P4", file: "backend/internal/kv/append.go",
-		old: "if fresh[name] || h.Unreadable() {", new: "if h.Unreadable() {",
+		old: "if !r.at.known || r.next.Unreadable() {", new: "if r.next.Unreadable() {",
 		pkg: inKV, test: "TestAnErrorOrACrashAtAnyWriteLosesNothing"},
 }
