@@ -163,6 +163,9 @@ func (s *System) outputs(t *Turn) {
 	if len(t.afters) > 0 {
 		t.line.add(t.afters)
 	}
+	if t.toll != nil {
+		t.bells.know(t.id, t.toll.version, t.toll.at)
+	}
 	if t.state != nil {
 		s.snapshots.put(t.state, 1)
 	}
