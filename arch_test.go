@@ -34,6 +34,7 @@ var floors = map[string]int{
 	"backend/pebble":             4,
 	"conformance":                4,
 	"actorsys":                   4,
+	"actorsys/actortest":         5,
 	"conformance/linearize":      5,
 	"conformance/model":          5,
 	"conformance/selftest":       5,
