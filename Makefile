@@ -67,7 +67,7 @@ man: ## write the manual pages of the command into bin/man
 	$(GO) run ./cmd/papyra man bin/man
 
 flakes: ## run the suite RUNS times (default 1000) on memory, a tenth of it on file, and count each rule's verdicts
-	$(GO) run ./cmd/papyra conformance --store memory:// --strict --repeat $(RUNS)
+	$(GO) run ./cmd/papyra conformance --store memory:// --strict --repeat $(RUNS) --jobs $$(nproc)
 	@dir=$$(mktemp -d) && $(GO) run ./cmd/papyra conformance --store file://$$dir --strict --repeat $$(( ($(RUNS) + 9) / 10 )); code=$$?; rmdir $$dir; exit $$code
 
 bench: ## durable appends, replay, reads, disk and growth beside eight peers and the raw disk, in one run (ten minutes); writes docs/bench.svg with ARGS="-plot ../docs/bench.svg"

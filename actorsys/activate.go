@@ -62,7 +62,7 @@ func (a *actor[S]) activated(r *replayed[S]) {
 		}
 		return
 	}
-	a.state, a.version, a.epoch, a.recent = r.state, r.version, r.epoch, r.recent
+	a.state, a.version, a.epoch, a.recent, a.alarm = r.state, r.version, r.epoch, r.recent, r.alarm
 	a.active, a.doubt = true, false
 	level := FactsAll
 	if a.released() {
@@ -70,6 +70,9 @@ func (a *actor[S]) activated(r *replayed[S]) {
 	}
 	a.sys.alive.Add(1)
 	a.mu.Unlock()
+	if a.kind.bells != nil {
+		a.kind.bells.know(a.id(), r.version, r.alarm)
+	}
 	a.sys.note(level, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
 }
 
@@ -89,6 +92,7 @@ type replayed[S any] struct {
 	version backend.Version
 	epoch   uint64
 	recent  *recent
+	alarm   alarm
 	events  int // applied
 	err     error
 }
@@ -170,7 +174,13 @@ func (k *Kind[S]) buildOnce(ctx context.Context, stream string, floor, version b
 		if rec.Version <= r.version {
 			continue
 		}
-		if r.state, err = k.book.apply(&rec, r.state); err != nil {
+		at, is, err := readAlarm(&rec)
+		if is {
+			r.alarm = at
+		} else if err == nil {
+			r.state, err = k.book.apply(&rec, r.state)
+		}
+		if err != nil {
 			return err
 		}
 		r.version = rec.Version

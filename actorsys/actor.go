@@ -45,6 +45,7 @@ type actor[S any] struct {
 	state   S
 	version backend.Version
 	recent  *recent // of commands; nil: none
+	alarm   alarm
 }
 
 // step is what a runner does next. All but read are of plain actors only, and begin.

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/papyra-go/papyra/actorsys"
 	"github.com/papyra-go/papyra/backend"
+	"github.com/papyra-go/papyra/backend/file"
 	"github.com/papyra-go/papyra/backend/memory"
 )
 
@@ -34,6 +36,42 @@ func BenchmarkAppend(b *testing.B) {
 			Records: []backend.Record{{Type: "deposited", Schema: 1, Payload: []byte(`{"Cents":1}`)}}})
 		return err
 	})
+}
+
+// BenchmarkAlarmsAtAStart is the time from a kind's registration, over a store on disk
+// with 100,000 alarms to come, until one that is due has rung and been stored.
+func BenchmarkAlarmsAtAStart(b *testing.B) {
+	const alarms = 100_000
+	store, err := file.Open(b.Context(), b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	begin := func(rang actorsys.Command[Account]) (*actorsys.System, *actorsys.Kind[Account]) {
+		sys := start(b, actorsys.Config{Backend: store, Facts: actorsys.FactsNone})
+		return sys, register(b, sys, &actorsys.Options[Account]{Alarm: rang})
+	}
+	sys, accounts := begin(Balance)
+	for i := range alarms {
+		if err := accounts.Ref(fmt.Sprint(i)).Send(b.Context(), setAlarm(1000*time.Hour)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		b.StopTimer()
+		must(b, accounts.Ref("due"), setAlarm(100*time.Millisecond))
+		if err := sys.Shutdown(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		b.StartTimer()
+		rang := make(chan struct{})
+		sys, accounts = begin(Do(func(t *actorsys.Turn, _ Account) ([]actorsys.Event[Account], error) {
+			t.After(func(context.Context) { close(rang) })
+			return nil, nil
+		}))
+		<-rang
+	}
 }
 
 func clients(b *testing.B, n int, do func(client, i int) error) {

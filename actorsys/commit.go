@@ -26,8 +26,10 @@ type committer struct {
 	sys  *System
 	wake chan struct{} // capacity 1: told when the list is no longer empty
 
-	mu   sync.Mutex
-	list []sender // with something to send, first come first served; each stands once
+	mu    sync.Mutex
+	list  []sender // with something to send, first come first served; each stands once
+	bells []*bells // with hints to send, which go in front
+	soon  bool     // though there is nothing else to send
 
 	// The goroutine's own.
 	spare    []sender // an empty list to exchange for the full one
@@ -48,9 +50,28 @@ func (c *committer) add(s sender) {
 	}
 }
 
+// addHints notes that bells have hints to send: soon, or with the next group.
+func (c *committer) addHints(b *bells, soon bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !slices.Contains(c.bells, b) {
+		c.bells = append(c.bells, b)
+	}
+	if soon {
+		c.soon = true
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
 func (c *committer) length() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.soon {
+		return len(c.list) + 1
+	}
 	return len(c.list)
 }
 
@@ -106,4 +127,18 @@ func (c *committer) take() {
 	}
 	clear(list)
 	c.spare = list[:0]
+	c.takeHints()
+}
+
+// takeHints puts the hints in front of the records that they are about. Those of all
+// records taken are there: they are noted before the records.
+func (c *committer) takeHints() {
+	c.mu.Lock()
+	all := c.bells
+	c.bells, c.soon = nil, false
+	c.mu.Unlock()
+	for _, b := range all {
+		c.group = slices.Insert(c.group, 0, sender(b))
+		c.batches = slices.Insert(c.batches, 0, b.send())
+	}
 }

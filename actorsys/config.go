@@ -161,6 +161,11 @@ type Options[S any] struct {
 	// events at its activation, also behind a snapshot. Beyond the window, and where
 	// events were cut away, a command sent again is a new one; Truncate leaves the window. Default: 0, none are remembered.
 	Dedup int
+	// Alarm is the command that is run on an actor whose alarm rings: see [Turn.Alarm].
+	// A system rings the alarms that were set before it started, whatever its name, as
+	// soon as the kind is registered. What it knows of them stands in the stream
+	// $alarms/<kind>. Default: none, and no actor of the kind has an alarm.
+	Alarm Command[S]
 	// Idle is how long an actor without messages stays in memory, give or take a
 	// quarter. Default: [DefaultIdle]. Negative: for ever.
 	Idle time.Duration

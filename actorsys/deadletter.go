@@ -21,7 +21,8 @@ const (
 // DeadLetter is a message that reached nobody, or whose turn was not stored, and whose
 // sender was not told: one that met a full mailbox on its way from a turn, or waited
 // when its actor stopped or failed to come to memory. A message to a plain actor that
-// has stopped is one too, though its sender gets [ErrStopped].
+// has stopped is one too, though its sender gets [ErrStopped]. A message whose turn waits
+// for the store when a shutdown is given up is none: it may yet be stored.
 type DeadLetter struct {
 	Time    time.Time
 	Target  string // the actor's address

@@ -39,6 +39,8 @@ func (a *actor[S]) newTurn(ctx context.Context) *Turn {
 	t := &Turn{address: a.address, id: a.id(), version: a.version, now: a.sys.now(), ctx: ctx}
 	if a.plain != nil {
 		t.self = a
+	} else {
+		t.bells = a.kind.bells
 	}
 	return t
 }
@@ -79,20 +81,22 @@ func caught(v any) error {
 
 // decide runs the user's code. Events are encoded before they evolve anything.
 func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
-	id, err := a.commandID(l.cmd)
-	if err != nil {
-		return notPersisted(a.address, err)
-	}
-	if a.repeated(t, l, id) {
+	if a.early(t, l) {
 		return nil
 	}
-	t.command = id
+	var err error
+	if t.command, err = a.commandID(l); err != nil {
+		return notPersisted(a.address, err)
+	}
+	if a.repeated(t, l) {
+		return nil
+	}
 	events, err := l.cmd.Decide(t, d.state)
 	if err != nil {
 		return err
 	}
 	if err = t.invalid; err == nil && a.plain == nil {
-		err = a.record(t, events)
+		err = a.record(t, events, l.rings)
 	}
 	if err != nil {
 		return notPersisted(a.address, err)
@@ -114,16 +118,21 @@ func (a *actor[S]) decide(t *Turn, l *letter[S], d *decision[S]) error {
 
 // record makes the turn's records, and checks them against the store's limits, so
 // that nobody else's turn fails with them.
-func (a *actor[S]) record(t *Turn, events []Event[S]) error {
+func (a *actor[S]) record(t *Turn, events []Event[S], rings bool) error {
 	if err := t.ownMeta(); err != nil {
 		return err
 	}
 	meta, err := backend.MakeMeta(t.meta...)
-	if err != nil || len(events) == 0 {
+	if err != nil {
 		return err
 	}
-	if t.records, err = a.kind.book.encode(t, events, meta); err != nil {
-		return err
+	if len(events) > 0 {
+		if t.records, err = a.kind.book.encode(t, events, meta); err != nil {
+			return err
+		}
+	}
+	if a.settleAlarm(t, rings); len(t.records) == 0 {
+		return nil
 	}
 	if last := &t.records[len(t.records)-1]; t.command != "" {
 		if last.Meta, err = t.signature(); err != nil {
@@ -138,8 +147,8 @@ func (a *actor[S]) record(t *Turn, events []Event[S]) error {
 		}
 		t.size += size
 	}
-	if t.size > limits.BatchBytes || len(events) > backend.MaxBatchCount {
-		return fmt.Errorf("%w: a turn of %d events with %d bytes: at most %d with %d", backend.ErrTooLarge, len(events), t.size, backend.MaxBatchCount, limits.BatchBytes)
+	if t.size > limits.BatchBytes || len(t.records) > backend.MaxBatchCount {
+		return fmt.Errorf("%w: a turn of %d events with %d bytes: at most %d with %d", backend.ErrTooLarge, len(t.records), t.size, backend.MaxBatchCount, limits.BatchBytes)
 	}
 	return nil
 }
@@ -164,6 +173,10 @@ func (a *actor[S]) seal(t *Turn, l *letter[S], d *decision[S]) {
 		}
 		a.obey(t)
 		a.remember(t)
+		if t.toll != nil {
+			a.alarm = t.toll.at
+			t.bells.foretell(t.id, t.toll)
+		}
 	}
 	a.leaving(t)
 	if a.plain == nil {

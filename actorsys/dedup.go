@@ -85,8 +85,9 @@ func (m *recent) read(r *backend.Record) {
 }
 
 // commandID returns the id of a command; none if it has none, or none are remembered.
-func (a *actor[S]) commandID(c Command[S]) (id string, err error) {
-	if a.plain != nil || a.recent == nil {
+func (a *actor[S]) commandID(l *letter[S]) (id string, err error) {
+	c := l.cmd
+	if a.plain != nil || a.recent == nil || l.rings {
 		return "", nil
 	}
 	if named, ok := c.(identified); ok {
@@ -100,7 +101,8 @@ func (a *actor[S]) commandID(c Command[S]) (id string, err error) {
 
 // repeated reports whether the command was carried out before, and sees to its answer:
 // the first one's. The turn stands behind it at the gate.
-func (a *actor[S]) repeated(t *Turn, l *letter[S], id string) bool {
+func (a *actor[S]) repeated(t *Turn, l *letter[S]) bool {
+	id := t.command
 	if a.recent == nil || id == "" {
 		return false
 	}

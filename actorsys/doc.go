@@ -42,11 +42,11 @@
 // # What it is not
 //
 // There is no remoting, no cluster and no routing. A message is sent at most once, and
-// lives in memory until its turn: who needs more keeps a command's identity in an
-// event. A durable actor's states must be values: one that shares a map or slice with
-// the next is changed under the reader of a reply.
+// lives in memory until its turn: who needs more gives the command an id and sends it
+// again ([Options.Dedup]), or has the actor woken ([Turn.Alarm]). A durable actor's states must be values: one that shares a map or slice with
+// the next is changed under the reader of a reply, and of a snapshot.
 //
 // Read next: surface.go for the three interfaces, actor.go and decide.go for a turn's
 // walk, gate.go and commit.go for what makes it durable, resolve.go for what happens
-// when that fails; plain.go and ending.go for what a plain actor has besides.
+// when that fails; snapshot.go, dedup.go and alarm.go for what else is stored; plain.go and ending.go for what a plain actor has besides.
 package actorsys

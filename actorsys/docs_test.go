@@ -14,13 +14,18 @@ func TestTheGuideQuotesTheExamplesAndNamesTestsThatExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	kit, err := filepath.Glob("actortest/*_test.go")
+	if err != nil || len(kit) == 0 {
+		t.Fatal(kit, err)
+	}
+	names = append(names, kit...)
 	var examples, tests strings.Builder
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(name, "example") {
+		if strings.HasPrefix(name, "example") || strings.HasPrefix(name, "actortest") {
 			examples.WriteString("\n")
 			examples.Write(text)
 		}

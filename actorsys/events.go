@@ -105,6 +105,8 @@ func newBook[S any](codec Codec, events Events[S]) (*book[S], error) {
 			return nil, fmt.Errorf("%w: event type %d is empty: make it with On or Upcast", backend.ErrInvalid, i)
 		case e.name == "" || len(e.name) > backend.MaxTypeBytes || !utf8.ValidString(e.name) || strings.Contains(e.name, "\x00"):
 			return nil, fmt.Errorf("%w: event name %.80q: want 1 to %d bytes of UTF-8 without NUL", backend.ErrInvalid, e.name, backend.MaxTypeBytes)
+		case strings.HasPrefix(e.name, reservedPrefix):
+			return nil, fmt.Errorf("%w: event name %.80q: those that begin with %q are the system's", backend.ErrInvalid, e.name, reservedPrefix)
 		case b.byStored[stored] != nil:
 			return nil, fmt.Errorf("%w: event %q schema %d is registered twice", backend.ErrInvalid, e.name, e.schema)
 		case e.goType != nil && e.goType.Kind() == reflect.Interface:

@@ -129,6 +129,11 @@ func (a *actor[S]) release() {
 	a.wake()
 }
 
+// leaver lets an actor's turns out, where somebody else's code is called with them.
+type leaver[S any] struct{ a *actor[S] }
+
+func (l leaver[S]) run() { l.a.release() }
+
 // emit lets a turn out: messages first, so that whoever sees the answer finds them in
 // their mailboxes.
 func (s *System) emit(t *Turn) {
@@ -163,6 +168,9 @@ func (s *System) outputs(t *Turn) {
 	if len(t.afters) > 0 {
 		t.line.add(t.afters)
 	}
+	if t.toll != nil {
+		t.bells.know(t.id, t.toll.version, t.toll.at)
+	}
 	if t.state != nil {
 		s.snapshots.put(t.state, 1)
 	}
@@ -191,7 +199,11 @@ func (a *actor[S]) settle(o outcome) (more bool) {
 	a.listed = a.pending.more()
 	more = a.listed
 	a.mu.Unlock()
-	a.release()
+	if a.sys.cfg.Hooks.Persist == nil {
+		a.release()
+	} else { // the hook is not to hold the committer up
+		a.sys.runners.start(leaver[S]{a})
+	}
 	if o.err != nil {
 		a.sys.actorFailed(a.address, o.err)
 	}

@@ -20,7 +20,7 @@ type Hooks struct {
 	// Supervise is around what a plain actor's supervision has decided about a failure.
 	Supervise func(ctx context.Context, actor string, failure error, decided Directive) (context.Context, func(error))
 	// Persist is around the time from a turn's end until its records are durable, or
-	// are known not to be.
+	// are known not to be. It holds up its own actor's answers only.
 	Persist func(ctx context.Context, actor string, records int) (context.Context, func(error))
 	// Recover is around a durable actor's replay. The context is that of the message
 	// that waited longest.

@@ -281,3 +281,31 @@ func TestAToldMessagesContextEndsWithTheSystem(t *testing.T) {
 		want(t, "cause", <-ended, context.Canceled)
 	})
 }
+
+// The end of a Persist hook holds up its own actor, and nobody else.
+func TestASlowPersistHookHoldsUpItsOwnActorOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		var hooks actorsys.Hooks
+		hooks.Persist = func(ctx context.Context, actor string, _ int) (context.Context, func(error)) {
+			return ctx, func(error) {
+				if actor == "account/slow" {
+					<-goOn
+				}
+			}
+		}
+		accounts := register(t, start(t, actorsys.Config{Backend: open(t), Facts: actorsys.FactsNone, Hooks: hooks}), nil)
+		var slow []<-chan result
+		for range 3 {
+			slow = append(slow, ask(accounts.Ref("slow"), Deposit{1}))
+			synctest.Wait()
+		}
+		for i := range int64(10) {
+			want(t, "balance", must(t, accounts.Ref("ada"), Deposit{1}), i+1)
+		}
+		close(goOn)
+		for i, c := range slow {
+			want(t, "slow", <-c, result{int64(i + 1), nil})
+		}
+	})
+}

@@ -19,6 +19,7 @@ type Kind[S any] struct {
 	opts   Options[S]
 	unfit  error     // why states can't be saved; nil: they can
 	warned sync.Once // of unfit
+	bells  *bells    // for alarms; nil: there are none
 	seed   maphash.Seed
 	shards [16]shard[S]
 }
@@ -45,8 +46,8 @@ func Register[S any](sys *System, name string, events Events[S], opts *Options[S
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	if name == "" || strings.Contains(name, "/") || backend.CheckStream(name+"/x") != nil {
-		return nil, fmt.Errorf("%w: kind %.80q: want a name without slash that can begin a stream's", backend.ErrInvalid, name)
+	if name == "" || strings.Contains(name, "/") || strings.HasPrefix(name, reservedPrefix) || backend.CheckStream(name+"/x") != nil {
+		return nil, fmt.Errorf("%w: kind %.80q: want a name without slash, and without $ in front, that can begin a stream's", backend.ErrInvalid, name)
 	}
 	o = o.withDefaults()
 	book, err := newBook(o.Codec, events)
@@ -64,7 +65,12 @@ func Register[S any](sys *System, name string, events Events[S], opts *Options[S
 	for i := range k.shards {
 		k.shards[i].actors = map[string]*actor[S]{}
 	}
-	if err := sys.add(name, k, k.sweepEvery(), k.sweep); err != nil {
+	var also []func()
+	if o.Alarm != nil {
+		k.bells = newBells(sys, name, k.ring)
+		also = append(also, k.bells.recall, k.bells.run)
+	}
+	if err := sys.add(name, k, k.sweepEvery(), k.sweep, also...); err != nil {
 		return nil, err
 	}
 	return k, nil

@@ -92,6 +92,7 @@ type faults struct {
 	hook     hook
 	onRead   func(stream string) error
 	onRecord func(r *backend.Record) error
+	first    int // if above 0: of the next group only so many batches are written, and nobody learns of it
 	refuse   int // so many openings after the first
 	opens    int
 	appends  int // of groups, without the system's own facts
@@ -159,6 +160,16 @@ func (d faulty) Append(ctx context.Context, group []backend.Batch) ([]backend.Re
 		return write()
 	}
 	d.mu.Lock()
+	if n := min(d.first, len(group)); n > 0 {
+		d.first = -1
+		d.mu.Unlock()
+		d.Driver.Append(ctx, group[:n])
+		return nil, fmt.Errorf("%w: torn", backend.ErrUnknownOutcome)
+	}
+	if d.first < 0 {
+		d.mu.Unlock()
+		return nil, fmt.Errorf("%w: %w: torn", backend.ErrPoisoned, backend.ErrUnknownOutcome)
+	}
 	d.appends++
 	d.batches += len(group)
 	h := d.hook
@@ -207,6 +218,14 @@ func (d faulty) Read(ctx context.Context, q backend.Query) iter.Seq2[backend.Rec
 			}
 		}
 	}
+}
+
+// tear has the store die in the middle of the next group: so many of its batches are
+// written.
+func (f *faults) tear(first int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.first = first
 }
 
 // setRecord stands in before each record that is read: it may change it, or say that it

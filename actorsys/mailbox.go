@@ -9,12 +9,13 @@ import (
 
 // letter is one message: a command and, if it was asked, who waits for the answer.
 type letter[S any] struct {
-	cmd  Command[S]
-	ctx  context.Context // the asker's; else one that carries the sender's values, or nil
-	ask  keeper[S]       // nil: nobody waits for an answer
-	to   *actor[S]
-	must bool          // the system's own: a mailbox has room for it
-	room chan struct{} // closed when there is room; nil: the sender does not wait for that
+	cmd   Command[S]
+	ctx   context.Context // the asker's; else one that carries the sender's values, or nil
+	ask   keeper[S]       // nil: nobody waits for an answer
+	to    *actor[S]
+	must  bool          // the system's own: a mailbox has room for it
+	rings bool          // it is the actor's alarm
+	room  chan struct{} // closed when there is room; nil: the sender does not wait for that
 
 	// In the mailbox; guarded by to.mu.
 	next, prev *letter[S]

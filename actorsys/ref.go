@@ -145,7 +145,9 @@ var errZeroRef = fmt.Errorf("%w: zero Ref: get one from Kind.Ref, Spawn or Looku
 // If the mailbox is full Ask waits for room. If ctx ends before the request's turn it
 // never runs, and the error wraps ErrNotPersisted; if it ends later, the error wraps
 // [backend.ErrUnknownOutcome], because the turn goes on. Either wraps the context's
-// cause too. An actor that asks itself, or asks in a circle, waits until ctx ends.
+// cause too. An actor that asks itself, or asks in a circle, waits until ctx ends. A
+// turn that asks while the system shuts down gets [ErrStopped] like everybody: what must
+// go on then is for [Turn.Tell].
 func Ask[S, R any](ctx context.Context, to Ref[S], req Request[S, R]) (R, error) {
 	q := &question[S, R]{req: req, done: make(chan struct{}, 1)}
 	q.letter = letter[S]{cmd: req, ctx: ctx, ask: q}

@@ -38,9 +38,8 @@ func (k *Kind[S]) loadSnapshot(ctx context.Context, stream string, upTo backend.
 		case err != nil:
 			return why, err
 		}
-		s, err := k.snapshotState(&rec)
+		err = r.beginWith(k, &rec)
 		if err == nil {
-			r.state, r.version = s, rec.Version
 			return nil, nil
 		}
 		level := slog.LevelWarn
@@ -78,11 +77,22 @@ func (k *Kind[S]) oldestSound(ctx context.Context, stream string, upTo backend.V
 		if err != nil {
 			return err
 		}
-		if s, err := k.snapshotState(&rec); err == nil {
-			r.state, r.version = s, rec.Version
-		}
+		r.beginWith(k, &rec) // an older one stays if it is not fit
 	}
 	return nil
+}
+
+// beginWith takes a snapshot, if it is fit.
+func (r *replayed[S]) beginWith(k *Kind[S], rec *backend.Record) error {
+	s, err := k.snapshotState(rec)
+	if err != nil {
+		return err
+	}
+	at, err := alarmOf(rec)
+	if err == nil {
+		r.state, r.version, r.alarm = s, rec.Version, at
+	}
+	return err
 }
 
 var errOtherSchema = errors.New("it has another schema")

@@ -35,7 +35,7 @@ func (a *actor[S]) picture(t *Turn, s S) {
 		return
 	}
 	t.state = &picture{
-		record: backend.Record{Stream: a.address, Version: version, Type: snapshotType, Schema: a.kind.opts.SnapshotSchema, Time: t.now},
+		record: backend.Record{Stream: a.address, Version: version, Type: snapshotType, Schema: a.kind.opts.SnapshotSchema, Time: t.now, Meta: a.alarmAfter(t).meta()},
 		encode: func() ([]byte, error) { return a.kind.book.codec.Marshal(s) },
 		saved:  a.kind.afterSnapshot(a.address),
 	}

@@ -121,8 +121,8 @@ func (s *System) Dropped() (facts, snapshots, tells uint64) {
 }
 
 // add makes a kind known and has its sweep called every so often, until the system is
-// gone.
-func (s *System) add(name string, kind resident, every time.Duration, sweep func()) error {
+// gone, and what runs besides once.
+func (s *System) add(name string, kind resident, every time.Duration, sweep func(), also ...func()) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isKilled() {
@@ -130,6 +130,9 @@ func (s *System) add(name string, kind resident, every time.Duration, sweep func
 	}
 	if err := s.names.add(name, kind); err != nil {
 		return err
+	}
+	for _, f := range also {
+		s.goroutines.Go(f)
 	}
 	if every > 0 {
 		s.goroutines.Go(func() {

@@ -28,11 +28,15 @@ type Turn struct {
 	snapshot bool   // asked for
 	self     cell   // the plain actor; nil: it is durable
 	invalid  error  // what was wanted that can't be
+	bells    *bells // of the kind; nil: there is no alarm
+	sets     bool   // it sets the alarm
+	wants    alarm  // to that
 	stops    bool   // the actor is to stop after the turn
 	reason   error  // for that
 
 	// What follows is the gate's.
 	next      *Turn
+	toll      *toll            // what it means for the alarm; nil: nothing
 	line      *afters          // where the afters go; nil: there are none
 	records   []backend.Record // to be stored; none once they are, or if there are none
 	size      int              // bytes of the records
@@ -119,5 +123,5 @@ func (t *Turn) refuse(err error) {
 func (t *Turn) void(err error) {
 	t.err = err
 	t.records, t.state = nil, nil
-	t.tells, t.afters = nil, nil
+	t.tells, t.afters, t.toll = nil, nil, nil
 }
