@@ -150,6 +150,35 @@ func TestASpanThatTheDiskDoesNotGiveIsPutAsideWhole(t *testing.T) {
 	}
 }
 
+func TestAStoreWithoutAManifestWhoseCopyCantBeUsedIsNotTakenForOneThatIsNotThere(t *testing.T) {
+	for _, row := range []struct {
+		what string
+		copy func(b []byte) []byte
+		want error
+	}{
+		{"damaged", func(b []byte) []byte { b[40] ^= 1; return b }, backend.ErrCorrupt},
+		{"empty", func([]byte) []byte { return nil }, backend.ErrCorrupt},
+		{"another file", func([]byte) []byte { return []byte("hello\n") }, backend.ErrCorrupt},
+		{"of a newer format", func(b []byte) []byte { return bytes.Replace(b, []byte("format 2"), []byte("format 9"), 1) }, backend.ErrFormat},
+	} {
+		f, _ := packedStore(t)
+		b := row.copy(bytes.Clone(f.Bytes(copyName)))
+		f.Take(manifestName)
+		f.Put(copyName, b)
+		was := f.Digest()
+		for _, readOnly := range []bool{true, false} {
+			o := ignoring()
+			o.ReadOnly = readOnly
+			if _, err := openMem(f, o); !errors.Is(err, row.want) {
+				t.Errorf("the copy is %s, read-only %v: %v", row.what, readOnly, err)
+			}
+		}
+		if f.Digest() != was {
+			t.Errorf("the copy is %s: opening has changed something", row.what)
+		}
+	}
+}
+
 func TestAQuarantineOfAStoreWhoseManifestListsNoSegmentPutsAnEndToIt(t *testing.T) {
 	f := new(faultfs.FS)
 	b := mustOpenMem(t, f, nil)
