@@ -207,3 +207,43 @@ func TestAQuarantineOfAStoreWhoseManifestListsNoSegmentPutsAnEndToIt(t *testing.
 		t.Error(report.Anomalies)
 	}
 }
+
+func TestAHandleThatCouldNotBeOpenedForWritingAgainRecoversNothing(t *testing.T) {
+	f := new(faultfs.FS)
+	o := &Options{SegmentBytes: 8 << 10}
+	b := mustOpenMem(t, f, o)
+	appendOne(t, b, "s", "x")
+	var other *backend.Backend
+	f.Hook = func(op faultfs.Op) error {
+		if op.Kind == faultfs.Lock && other == nil { // another process is quicker
+			other = new(backend.Backend) // the hook is called again
+			other = mustOpenMem(t, f, o)
+		}
+		return nil
+	}
+	if err := b.Reopen(context.Background()); !errors.Is(err, backend.ErrLocked) {
+		t.Fatalf("reopening: %v", err)
+	}
+	for range 100 {
+		appendOne(t, other, "s", strings.Repeat("y", 300))
+	}
+	was := mustManifest(t, f).generation
+	for _, mode := range []backend.RecoveryMode{backend.Repair, backend.Quarantine} {
+		if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: mode}); !errors.Is(err, backend.ErrPoisoned) {
+			t.Errorf("%v beside a writer: %v", mode, err)
+		}
+	}
+	if now := mustManifest(t, f); now.generation < was || len(now.segments) < 2 && len(now.spans) == 0 {
+		t.Errorf("the manifest is now of generation %d, before %d: %d spans, %d segments", now.generation, was, len(now.spans), len(now.segments))
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Reopen(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	mustRecover(t, b, backend.Quarantine)
+	if got := mustContents(t, b); len(got) != 101 {
+		t.Errorf("%d records are left of 101", len(got))
+	}
+}
