@@ -7,12 +7,36 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
+
+// trap makes calls fail, or does something before them, as long as it is set.
+type trap struct {
+	set atomic.Bool
+	do  func(op faultfs.Op) error
+}
+
+func (tr *trap) hook(op faultfs.Op) error {
+	if !tr.set.Load() {
+		return nil
+	}
+	return tr.do(op)
+}
+
+// trapped opens a store whatever is wrong with it, and sets a trap.
+func trapped(t *testing.T, f *faultfs.FS, do func(op faultfs.Op) error) (*backend.Backend, *trap) {
+	t.Helper()
+	tr := &trap{do: do}
+	f.Hook = tr.hook
+	b := mustOpenMem(t, f, ignoring())
+	tr.set.Store(true)
+	return b, tr
+}
 
 // rottenStore is packedStore with one damaged record, in its first span.
 func rottenStore(t *testing.T) (f *faultfs.FS, lines []string) {
@@ -49,12 +73,11 @@ func mustHaveAllBut(t *testing.T, b *backend.Backend, lines []string, lost int) 
 
 func TestARecoveryThatIsCancelledLeavesAStoreThatGoesOn(t *testing.T) {
 	f, lines := rottenStore(t)
-	b := mustOpenMem(t, f, ignoring())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	early := &stopper{stop: func() error { cancel(); return nil }}
-	f.Hook = early.hook
 	early.armed.Store(true)
+	b, _ := trapped(t, f, early.hook)
 	if _, err := b.Recover(ctx, backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the recovery: %v", err)
 	}
@@ -78,19 +101,20 @@ func TestARecoveryAfterWhichTheStoreCantBeReadAgainLeavesWhatWasRead(t *testing.
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			f, lines := rottenStore(t)
-			b := mustOpenMem(t, f, ignoring())
-			broke := false
-			f.Hook = func(op faultfs.Op) error {
-				broke = broke || op.Kind == faultfs.Open && strings.HasSuffix(op.Name, spanSuffix+tmpSuffix)
-				if broke && row.fail(op) {
+			var broke atomic.Bool
+			b, tr := trapped(t, f, func(op faultfs.Op) error {
+				if op.Kind == faultfs.Open && strings.HasSuffix(op.Name, spanSuffix+tmpSuffix) {
+					broke.Store(true)
+				}
+				if broke.Load() && row.fail(op) {
 					return syscall.EMFILE
 				}
 				return nil
-			}
+			})
 			if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrPoisoned) || b.Poisoned() == nil {
 				t.Fatalf("the recovery: %v; poisoned: %v", err, b.Poisoned())
 			}
-			f.Hook = nil
+			tr.set.Store(false)
 			b.Stats()
 			last, err := b.Last(context.Background())
 			if err != nil || int(last) != len(lines) {
@@ -115,17 +139,16 @@ func TestASpanThatThisProcessMayNotOpenIsNotGivenUp(t *testing.T) {
 		f, lines := packedStore(t)
 		m := mustManifest(t, f)
 		name := nameOf(&m.spans[1])
-		b := mustOpenMem(t, f, ignoring())
-		f.Hook = func(op faultfs.Op) error {
+		b, tr := trapped(t, f, func(op faultfs.Op) error {
 			if op.Kind == faultfs.Open && op.Name == name {
 				return cause
 			}
 			return nil
-		}
+		})
 		if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrUnavailable) {
 			t.Errorf("%v: the recovery: %v", cause, err)
 		}
-		f.Hook = nil
+		tr.set.Store(false)
 		mustHaveAllBut(t, b, lines, 0)
 	}
 }
@@ -135,15 +158,14 @@ func TestASpanThatTheDiskDoesNotGiveIsPutAsideWhole(t *testing.T) {
 	m := mustManifest(t, f)
 	gone := m.spans[1]
 	was := f.Bytes(nameOf(&gone))
-	b := mustOpenMem(t, f, ignoring())
-	f.Hook = func(op faultfs.Op) error {
+	b, tr := trapped(t, f, func(op faultfs.Op) error {
 		if op.Kind == faultfs.Open && op.Name == nameOf(&gone) {
 			return syscall.EIO
 		}
 		return nil
-	}
+	})
 	mustRecover(t, b, backend.Quarantine)
-	f.Hook = nil
+	tr.set.Store(false)
 	mustHaveAllBut(t, b, lines, int(gone.records))
 	if !bytes.Equal(f.Bytes(quarantineDir+"/"+nameOf(&gone)), was) {
 		t.Error("the span's file is not in quarantine as it was")
@@ -211,16 +233,18 @@ func TestAQuarantineOfAStoreWhoseManifestListsNoSegmentPutsAnEndToIt(t *testing.
 func TestAHandleThatCouldNotBeOpenedForWritingAgainRecoversNothing(t *testing.T) {
 	f := new(faultfs.FS)
 	o := &Options{SegmentBytes: 8 << 10}
-	b := mustOpenMem(t, f, o)
-	appendOne(t, b, "s", "x")
 	var other *backend.Backend
-	f.Hook = func(op faultfs.Op) error {
-		if op.Kind == faultfs.Lock && other == nil { // another process is quicker
-			other = new(backend.Backend) // the hook is called again
+	tr := new(trap)
+	tr.do = func(op faultfs.Op) error {
+		if op.Kind == faultfs.Lock && tr.set.CompareAndSwap(true, false) { // another process is quicker
 			other = mustOpenMem(t, f, o)
 		}
 		return nil
 	}
+	f.Hook = tr.hook
+	b := mustOpenMem(t, f, o)
+	appendOne(t, b, "s", "x")
+	tr.set.Store(true)
 	if err := b.Reopen(context.Background()); !errors.Is(err, backend.ErrLocked) {
 		t.Fatalf("reopening: %v", err)
 	}
