@@ -153,6 +153,28 @@ func TestASpanThatThisProcessMayNotOpenIsNotGivenUp(t *testing.T) {
 	}
 }
 
+func TestAMarkThatThisProcessMayNotOpenIsNotTakenForLost(t *testing.T) {
+	for _, cause := range []error{fs.ErrPermission, syscall.EMFILE} {
+		f, lines := packedStore(t)
+		tr := &trap{do: func(op faultfs.Op) error {
+			if op.Kind == faultfs.Open && op.Name == markName {
+				return cause
+			}
+			return nil
+		}}
+		f.Hook = tr.hook
+		tr.set.Store(true)
+		if b, err := openMem(f, ignoring()); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("%v: a store that would write no marks opens: %v", cause, err)
+			if err == nil {
+				b.Close()
+			}
+		}
+		tr.set.Store(false)
+		mustHaveAllBut(t, mustOpenMem(t, f, nil), lines, 0)
+	}
+}
+
 func TestASpanThatTheDiskDoesNotGiveIsPutAsideWhole(t *testing.T) {
 	f, lines := packedStore(t)
 	m := mustManifest(t, f)
