@@ -28,6 +28,7 @@ type Backend struct {
 	gate    *gate
 	alone   sync.Mutex // held by whoever has, or wants, the driver to itself
 	driver  Driver     // changed only with the gate shut
+	reads   bool       // the driver can only be read, as a Reopen has failed; guarded by alone
 	commit  committer
 	poison  atomic.Pointer[error] // why appends are refused; nil: they are not
 	closed  chan struct{}         // closed when Close has done its work
@@ -143,7 +144,7 @@ func (b *Backend) reopenAlone(ctx context.Context) error {
 	if d != nil {
 		b.driver = d
 	}
-	if openErr != nil {
+	if b.reads = openErr != nil; b.reads {
 		return errors.Join(openErr, closeErr)
 	}
 	b.poison.Store(nil)

@@ -25,7 +25,8 @@ type RecoveryOptions struct {
 // arrive meanwhile wait. Running it twice is running it once; a crash inside loses
 // nothing, and the next recovery comes to the same end. Its own scans are not
 // counted as scans. A mode that the engine does not claim is [ErrUnsupported], as
-// is any but Ignore and dry runs on a read-only handle.
+// is any but Ignore and dry runs on a read-only handle; after a Reopen that failed these are
+// [ErrPoisoned].
 func (b *Backend) Recover(ctx context.Context, opts RecoveryOptions) (report *RecoveryReport, err error) {
 	ctx, done := b.observe(ctx, Call{Op: OpRecover})
 	defer func() {
@@ -49,6 +50,9 @@ func (b *Backend) Recover(ctx context.Context, opts RecoveryOptions) (report *Re
 		return nil, err
 	}
 	defer b.gate.open()
+	if b.reads && opts.Mode != Ignore && !opts.DryRun { // somebody else may be writing
+		return nil, fmt.Errorf("%w: the store could not be opened for writing again: call Reopen", ErrPoisoned)
+	}
 	return b.recover(ctx, opts)
 }
 

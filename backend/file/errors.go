@@ -15,6 +15,12 @@ func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
+// refused reports whether the operating system does not let this process have a file, which
+// may be sound.
+func refused(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // openError wraps what the operating system said while a store was opened.
 func openError(what string, err error) error {
 	if err == nil || sentinel(err) {

@@ -7,12 +7,36 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/faultfs"
 )
+
+// trap makes calls fail, or does something before them, as long as it is set.
+type trap struct {
+	set atomic.Bool
+	do  func(op faultfs.Op) error
+}
+
+func (tr *trap) hook(op faultfs.Op) error {
+	if !tr.set.Load() {
+		return nil
+	}
+	return tr.do(op)
+}
+
+// trapped opens a store whatever is wrong with it, and sets a trap.
+func trapped(t *testing.T, f *faultfs.FS, do func(op faultfs.Op) error) (*backend.Backend, *trap) {
+	t.Helper()
+	tr := &trap{do: do}
+	f.Hook = tr.hook
+	b := mustOpenMem(t, f, ignoring())
+	tr.set.Store(true)
+	return b, tr
+}
 
 // rottenStore is packedStore with one damaged record, in its first span.
 func rottenStore(t *testing.T) (f *faultfs.FS, lines []string) {
@@ -49,12 +73,11 @@ func mustHaveAllBut(t *testing.T, b *backend.Backend, lines []string, lost int) 
 
 func TestARecoveryThatIsCancelledLeavesAStoreThatGoesOn(t *testing.T) {
 	f, lines := rottenStore(t)
-	b := mustOpenMem(t, f, ignoring())
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	early := &stopper{stop: func() error { cancel(); return nil }}
-	f.Hook = early.hook
 	early.armed.Store(true)
+	b, _ := trapped(t, f, early.hook)
 	if _, err := b.Recover(ctx, backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the recovery: %v", err)
 	}
@@ -78,19 +101,20 @@ func TestARecoveryAfterWhichTheStoreCantBeReadAgainLeavesWhatWasRead(t *testing.
 	} {
 		t.Run(row.what, func(t *testing.T) {
 			f, lines := rottenStore(t)
-			b := mustOpenMem(t, f, ignoring())
-			broke := false
-			f.Hook = func(op faultfs.Op) error {
-				broke = broke || op.Kind == faultfs.Open && strings.HasSuffix(op.Name, spanSuffix+tmpSuffix)
-				if broke && row.fail(op) {
+			var broke atomic.Bool
+			b, tr := trapped(t, f, func(op faultfs.Op) error {
+				if op.Kind == faultfs.Open && strings.HasSuffix(op.Name, spanSuffix+tmpSuffix) {
+					broke.Store(true)
+				}
+				if broke.Load() && row.fail(op) {
 					return syscall.EMFILE
 				}
 				return nil
-			}
+			})
 			if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrPoisoned) || b.Poisoned() == nil {
 				t.Fatalf("the recovery: %v; poisoned: %v", err, b.Poisoned())
 			}
-			f.Hook = nil
+			tr.set.Store(false)
 			b.Stats()
 			last, err := b.Last(context.Background())
 			if err != nil || int(last) != len(lines) {
@@ -115,18 +139,39 @@ func TestASpanThatThisProcessMayNotOpenIsNotGivenUp(t *testing.T) {
 		f, lines := packedStore(t)
 		m := mustManifest(t, f)
 		name := nameOf(&m.spans[1])
-		b := mustOpenMem(t, f, ignoring())
-		f.Hook = func(op faultfs.Op) error {
+		b, tr := trapped(t, f, func(op faultfs.Op) error {
 			if op.Kind == faultfs.Open && op.Name == name {
 				return cause
 			}
 			return nil
-		}
+		})
 		if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: backend.Quarantine}); !errors.Is(err, backend.ErrUnavailable) {
 			t.Errorf("%v: the recovery: %v", cause, err)
 		}
-		f.Hook = nil
+		tr.set.Store(false)
 		mustHaveAllBut(t, b, lines, 0)
+	}
+}
+
+func TestAMarkThatThisProcessMayNotOpenIsNotTakenForLost(t *testing.T) {
+	for _, cause := range []error{fs.ErrPermission, syscall.EMFILE} {
+		f, lines := packedStore(t)
+		tr := &trap{do: func(op faultfs.Op) error {
+			if op.Kind == faultfs.Open && op.Name == markName {
+				return cause
+			}
+			return nil
+		}}
+		f.Hook = tr.hook
+		tr.set.Store(true)
+		if b, err := openMem(f, ignoring()); !errors.Is(err, backend.ErrUnavailable) {
+			t.Errorf("%v: a store that would write no marks opens: %v", cause, err)
+			if err == nil {
+				b.Close()
+			}
+		}
+		tr.set.Store(false)
+		mustHaveAllBut(t, mustOpenMem(t, f, nil), lines, 0)
 	}
 }
 
@@ -135,18 +180,46 @@ func TestASpanThatTheDiskDoesNotGiveIsPutAsideWhole(t *testing.T) {
 	m := mustManifest(t, f)
 	gone := m.spans[1]
 	was := f.Bytes(nameOf(&gone))
-	b := mustOpenMem(t, f, ignoring())
-	f.Hook = func(op faultfs.Op) error {
+	b, tr := trapped(t, f, func(op faultfs.Op) error {
 		if op.Kind == faultfs.Open && op.Name == nameOf(&gone) {
 			return syscall.EIO
 		}
 		return nil
-	}
+	})
 	mustRecover(t, b, backend.Quarantine)
-	f.Hook = nil
+	tr.set.Store(false)
 	mustHaveAllBut(t, b, lines, int(gone.records))
 	if !bytes.Equal(f.Bytes(quarantineDir+"/"+nameOf(&gone)), was) {
 		t.Error("the span's file is not in quarantine as it was")
+	}
+}
+
+func TestAStoreWithoutAManifestWhoseCopyCantBeUsedIsNotTakenForOneThatIsNotThere(t *testing.T) {
+	for _, row := range []struct {
+		what string
+		copy func(b []byte) []byte
+		want error
+	}{
+		{"damaged", func(b []byte) []byte { b[40] ^= 1; return b }, backend.ErrCorrupt},
+		{"empty", func([]byte) []byte { return nil }, backend.ErrCorrupt},
+		{"another file", func([]byte) []byte { return []byte("hello\n") }, backend.ErrCorrupt},
+		{"of a newer format", func(b []byte) []byte { return bytes.Replace(b, []byte("format 2"), []byte("format 9"), 1) }, backend.ErrFormat},
+	} {
+		f, _ := packedStore(t)
+		b := row.copy(bytes.Clone(f.Bytes(copyName)))
+		f.Take(manifestName)
+		f.Put(copyName, b)
+		was := f.Digest()
+		for _, readOnly := range []bool{true, false} {
+			o := ignoring()
+			o.ReadOnly = readOnly
+			if _, err := openMem(f, o); !errors.Is(err, row.want) {
+				t.Errorf("the copy is %s, read-only %v: %v", row.what, readOnly, err)
+			}
+		}
+		if f.Digest() != was {
+			t.Errorf("the copy is %s: opening has changed something", row.what)
+		}
 	}
 }
 
@@ -176,5 +249,47 @@ func TestAQuarantineOfAStoreWhoseManifestListsNoSegmentPutsAnEndToIt(t *testing.
 	}
 	if report := mustScan(t, mustOpenMem(t, f, nil)); !report.Clean() {
 		t.Error(report.Anomalies)
+	}
+}
+
+func TestAHandleThatCouldNotBeOpenedForWritingAgainRecoversNothing(t *testing.T) {
+	f := new(faultfs.FS)
+	o := &Options{SegmentBytes: 8 << 10}
+	var other *backend.Backend
+	tr := new(trap)
+	tr.do = func(op faultfs.Op) error {
+		if op.Kind == faultfs.Lock && tr.set.CompareAndSwap(true, false) { // another process is quicker
+			other = mustOpenMem(t, f, o)
+		}
+		return nil
+	}
+	f.Hook = tr.hook
+	b := mustOpenMem(t, f, o)
+	appendOne(t, b, "s", "x")
+	tr.set.Store(true)
+	if err := b.Reopen(context.Background()); !errors.Is(err, backend.ErrLocked) {
+		t.Fatalf("reopening: %v", err)
+	}
+	for range 100 {
+		appendOne(t, other, "s", strings.Repeat("y", 300))
+	}
+	was := mustManifest(t, f).generation
+	for _, mode := range []backend.RecoveryMode{backend.Repair, backend.Quarantine} {
+		if _, err := b.Recover(context.Background(), backend.RecoveryOptions{Mode: mode}); !errors.Is(err, backend.ErrPoisoned) {
+			t.Errorf("%v beside a writer: %v", mode, err)
+		}
+	}
+	if now := mustManifest(t, f); now.generation < was || len(now.segments) < 2 && len(now.spans) == 0 {
+		t.Errorf("the manifest is now of generation %d, before %d: %d spans, %d segments", now.generation, was, len(now.spans), len(now.segments))
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Reopen(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	mustRecover(t, b, backend.Quarantine)
+	if got := mustContents(t, b); len(got) != 101 {
+		t.Errorf("%d records are left of 101", len(got))
 	}
 }

@@ -250,9 +250,16 @@ func readManifest(dir disk.FS) (m manifest, rotten, err error) {
 	if err == nil || errors.Is(err, backend.ErrFormat) {
 		return m, nil, err
 	}
-	if b, copyErr := readWhole(dir, copyName, manifestMost); copyErr == nil {
+	b, copyErr := readWhole(dir, copyName, manifestMost)
+	if copyErr == nil {
 		if m, copyErr = parseManifest(b); copyErr == nil {
 			return m, err, nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) { // what is wrong is said by the copy
+		err = copyErr
+		if ce := (*backend.CorruptError)(nil); errors.As(err, &ce) {
+			ce.File, ce.Detail = copyName, ce.Detail+", and "+manifestName+" is missing"
 		}
 	}
 	return manifest{}, nil, err

@@ -99,9 +99,13 @@ type marks struct {
 }
 
 // readMarks reads MARK. What is wrong with it is in found: it is evidence, and its loss
-// loses nothing that is stored. An error is a newer format, or a file that can't be read.
+// loses nothing that is stored. An error is a newer format, or a file that this process does
+// not get.
 func readMarks(dir disk.FS, store [16]byte) (ms marks, err error) {
 	f, err := dir.Open(markName, os.O_RDONLY)
+	if refused(err) { // it may be sound: nothing is decided without it
+		return ms, fmt.Errorf("%s: %w", markName, err)
+	}
 	if err != nil {
 		ms.report(backend.MissingFile, backend.Warning, 0, 0, fmt.Sprintf("the newest mark is lost: %v; recover makes it again", err))
 		return ms, nil

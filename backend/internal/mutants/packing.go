@@ -182,6 +182,9 @@ var packing = []mutant{
 		pkg: inFile, test: "TestConformance|TestConformanceInSmallSegments|TestAStoreReadsTheSameHoweverItIsPacked"},
 
 	// backend/file/open.go, quarantine.go, giveup.go and survey.go
+	{name: "a handle that can only read recovers", promise: "P9", file: "backend/recover.go",
+		old: "if b.reads && opts.Mode", new: "if false && opts.Mode",
+		pkg: inFile, test: "TestAHandleThatCouldNotBeOpenedForWritingAgainRecoversNothing", fast: true},
 	{name: "a cancel ends what follows a recovery", promise: "P12", file: "backend/file/open.go",
 		old: "s.beginAgain(context.WithoutCancel(ctx))", new: "s.beginAgain(ctx)",
 		pkg: inFile, test: "TestARecoveryThatIsCancelledLeavesAStoreThatGoesOn", fast: true},
