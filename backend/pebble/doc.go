@@ -19,7 +19,7 @@
 // does not check. A store that is damaged is read without pebble, and appends to it are
 // refused until it is recovered. docs/pebble.md says what this engine promises, and how.
 //
-// Where to read next: pebble.go and open.go; medium.go, for what pebble's files are to it;
+// Where to read next: pebble.go and open.go; medium.go and ahead.go, for what pebble's files are to it;
 // engine.go and write.go for what runs over a healthy store; seal.go, chunks.go and
 // table.go for how files are looked at; salvage.go, salvaged.go, mend.go and rebuild.go for a damaged
 // one; directory.go and found.go for what tools tell of a store from outside.
