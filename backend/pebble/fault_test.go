@@ -115,7 +115,7 @@ func TestARealFullDiskThatPebbleMeetsPoisons(t *testing.T) {
 	t.Logf("%d records, then %v", stored, first)
 }
 
-func TestAReadOnlyMountIsRead(t *testing.T) { Tested.ReadsAReadOnlyMount(t, 48) }
+func TestAReadOnlyMountIsRead(t *testing.T) { Tested.ReadsAReadOnlyMount(t, 80) }
 
 func TestWhoHoldsAStoreIsNamed(t *testing.T) { Tested.NamesItsHolder(t) }
 

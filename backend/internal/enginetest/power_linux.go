@@ -13,7 +13,7 @@ import (
 	"github.com/papyra-go/papyra/backend/internal/machine"
 )
 
-const volumeBytes = 96 << 20
+const volumeBytes = 192 << 20
 
 // SurvivesPowerCuts cuts the power of a real file system, at a random moment, under a child
 // that appends: ext4 keeps what was synced, and perhaps some of the rest. What is left is
