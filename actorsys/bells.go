@@ -28,7 +28,8 @@ type bells struct {
 	mu      sync.Mutex
 	bells   map[string]*bell
 	next    bellHeap
-	ringing int // how many have rung and are not done
+	ringing int    // how many have rung and are not done
+	done    []rung // of them, those that listen has not come to
 
 	hints    []hint // to be written with the next group
 	owed     int    // works of the system that end with that
@@ -67,7 +68,7 @@ func (b *bells) of(id string) *bell {
 func (b *bells) set(x *bell, at alarm) {
 	x.at = at
 	switch {
-	case x.rings: // rung sees to it
+	case x.rings: // listen sees to it
 	case at == 0 && x.index >= 0:
 		heap.Remove(&b.next, x.index)
 	case at != 0 && x.index >= 0:
@@ -75,6 +76,10 @@ func (b *bells) set(x *bell, at alarm) {
 	case at != 0:
 		heap.Push(&b.next, x)
 	}
+	b.rouse()
+}
+
+func (b *bells) rouse() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -97,6 +102,7 @@ func (b *bells) foretell(id string, t *toll) {
 
 // know learns an actor's alarm: what its stream says.
 func (b *bells) know(id string, version backend.Version, at alarm) {
+	now := alarmAt(b.sys.now())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	x := b.bells[id]
@@ -109,7 +115,6 @@ func (b *bells) know(id string, version backend.Version, at alarm) {
 		return
 	}
 	x.version, x.tries = version, 0
-	now := alarmAt(b.sys.now())
 	switch {
 	case x.hinted == 0 && at == 0:
 	case x.hinted == 0 || at != 0 && at < x.hinted:
@@ -130,31 +135,53 @@ func (b *bells) drop(x *bell) {
 	}
 }
 
-// rung learns what became of an alarm that has rung. If it was handled the actor has said
-// what the next one is. An actor's lock may be held.
+// rung notes what became of an alarm that has rung. An actor's lock may be held.
 func (b *bells) rung(id string, err error) {
 	b.mu.Lock()
-	b.ringing--
-	x := b.of(id)
-	x.rings = false
-	at := x.at
-	if err != nil && at != 0 {
-		pause := min(ringPauseMin<<min(x.tries, 10), ringPauseMax)
-		x.tries++
-		at = max(at, alarmAt(b.sys.now().Add(pause)))
+	defer b.mu.Unlock()
+	b.done = append(b.done, rung{id, err})
+	b.rouse()
+}
+
+// rung is an alarm that has, and its answer.
+type rung struct {
+	id  string
+	err error
+}
+
+// listen works off what has rung. What was handled is known already, with the next alarm;
+// the rest rings again.
+func (b *bells) listen() {
+	now := b.sys.now()
+	b.mu.Lock()
+	done := b.done
+	b.done = nil
+	for _, r := range done {
+		b.ringing--
+		x := b.of(r.id)
+		x.rings = false
+		at := x.at
+		if r.err != nil && at != 0 {
+			pause := min(ringPauseMin<<min(x.tries, 10), ringPauseMax)
+			x.tries++
+			at = max(at, alarmAt(now.Add(pause)))
+		}
+		b.set(x, at)
+		b.drop(x)
 	}
-	b.set(x, at)
-	b.drop(x)
 	b.mu.Unlock()
-	if err != nil && !errors.Is(err, ErrStopped) {
-		b.sys.alarmFailed(b.stream[len(hintsPrefix):]+"/"+id, err)
+	for _, r := range done {
+		if r.err != nil && !errors.Is(r.err, ErrStopped) {
+			b.sys.note(FactsFailures, Fact{Type: actorFailed, Actor: b.stream[len(hintsPrefix):] + "/" + r.id, Reason: "alarm: " + clip(r.err)})
+		}
 	}
 }
 
 // run rings until the system is gone.
 func (b *bells) run() {
 	for {
-		id, wait := b.due()
+		b.listen()
+		id, wait := b.due(b.sys.now())
 		if id != "" {
 			if !b.start(id) {
 				return
@@ -175,14 +202,14 @@ func (b *bells) run() {
 }
 
 // due returns the actor whose alarm is due and may ring, or how long there is none.
-func (b *bells) due() (id string, wait time.Duration) {
+func (b *bells) due(now time.Time) (id string, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.next) == 0 || b.ringing >= ringsAtOnce {
 		return "", bellsLook
 	}
 	x := b.next[0]
-	if wait = x.at.time().Sub(b.sys.now()); wait > 0 {
+	if wait = x.at.time().Sub(now); wait > 0 {
 		return "", min(max(wait, time.Millisecond), bellsLook)
 	}
 	heap.Pop(&b.next)
@@ -201,11 +228,6 @@ func (b *bells) start(id string) bool {
 		b.sys.work.leave()
 	}
 	return true
-}
-
-// alarmFailed notes that an alarm could not be handled.
-func (s *System) alarmFailed(actor string, err error) {
-	s.note(FactsFailures, Fact{Type: actorFailed, Actor: actor, Reason: "alarm: " + clip(err)})
 }
 
 // bellHeap is a container/heap of what is to ring, the next first.

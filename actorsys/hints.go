@@ -57,12 +57,13 @@ func (b *bells) write(h hint, soon bool) {
 
 // send gives the committer the hints to write.
 func (b *bells) send() backend.Batch {
+	now := b.sys.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.listed = false
 	batch := backend.Batch{Stream: b.stream, Expected: backend.Any}
 	for _, h := range b.hints {
-		batch.Records = append(batch.Records, hintRecord(hintType, b.sys.now(), h))
+		batch.Records = append(batch.Records, hintRecord(hintType, now, h))
 	}
 	b.sent, b.hints = b.hints, nil
 	b.sentOwed, b.owed = b.owed, 0

@@ -99,11 +99,17 @@ func aside(f func() ([]byte, error)) (data []byte, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err = caught(nil)
+		ended := false
+		defer func() {
+			if !ended {
+				err = caught(nil)
+			}
+		}()
 		err = guard(func() (err error) {
 			data, err = f()
 			return err
 		})
+		ended = true
 	}()
 	<-done
 	return data, err

@@ -368,3 +368,26 @@ func TestWhatSnapshotsCannotBeIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestTwoSnapshotsOfOneVersionCountAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t)
+		ref := register(t, start(t, actorsys.Config{Backend: b, Facts: actorsys.FactsNone}), &actorsys.Options[Account]{Truncate: true, SnapshotKeep: 2}).Ref("ada")
+		snapshot := Do(func(turn *actorsys.Turn, _ Account) ([]actorsys.Event[Account], error) {
+			turn.Snapshot()
+			return nil, nil
+		})
+		for _, c := range []Do{deposit, deposit, snapshot, deposit, snapshot, snapshot, snapshot} {
+			must(t, ref, c)
+			synctest.Wait()
+		}
+		time.Sleep(2 * time.Minute)
+		want(t, "snapshots at", snapshots(t, b, "account/ada"), "[2 3 3 3]")
+		want(t, "floor", floorOf(t, b, "account/ada"), 3)
+	})
+}
+
+// deposit adds a cent.
+var deposit = Do(func(*actorsys.Turn, Account) ([]actorsys.Event[Account], error) {
+	return []actorsys.Event[Account]{Deposited{1}}, nil
+})
