@@ -241,6 +241,9 @@ func (l *Log) goneFrom(s Snapshot, name string, k *streamKey, value []byte) (bac
 		return 0, l.corrupt(name, k.version, p, "the record below the cut has no place among the positions: recover it first")
 	}
 	pl, err := parsePlace(l.sums, key, at, p)
+	if err == nil && pl.kind == 0 && isLost(value) { // the position is marked as well, and says so on
+		return 0, nil
+	}
 	if err == nil && (string(pl.name) != name || pl.version != k.version || (pl.kind == backend.Snapshot) != (k.part == partSnapshot)) {
 		err = fmt.Errorf("position %d is that of stream %q version %d", p, pl.name, pl.version)
 	}

@@ -38,7 +38,7 @@ type Log struct {
 	last  atomic.Uint64                   // state.last, for readers
 	count atomic.Uint64                   // state.records, for Info
 	doubt atomic.Pointer[map[string]head] // after an unknown outcome: where the streams stood before
-	unfit atomic.Pointer[error]           // why nothing can be appended: the state is damaged; nil: it is not
+	unfit atomic.Pointer[error]           // why nothing can be appended: the state is damaged, or not known; nil: it is fine
 }
 
 // Open opens the store that an engine holds, which [Create] has made. The engine is the

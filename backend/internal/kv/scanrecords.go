@@ -32,7 +32,7 @@ func (w *walk) record(s Snapshot, key []byte, k *streamKey) error {
 		if err == nil {
 			t.next, t.last = max(t.next, mark.through+1), max(t.last, mark.through)
 			t.reached = max(t.reached, mark.position)
-			t.lost = t.lost || mark.position == 0
+			t.vague = t.vague || mark.position == 0
 			w.add(backend.MarkedHole, backend.Notice, t.name, k.version, mark.position, fmt.Sprintf("lost up to version %d: %s", mark.through, mark.detail))
 			return nil
 		}
@@ -173,6 +173,9 @@ func (w *walk) damaged(s Snapshot, key []byte, k *streamKey, p backend.Position,
 		}
 	}
 	t.lost = true
+	if !isLost(w.value) {
+		t.records++ // until it is given up
+	}
 	saved := bytes.Clone(w.value)
 	mark := lost{position: position, through: k.version, detail: fmt.Sprintf("%d bytes quarantined", len(saved))}
 	name := bytes.Clone(key)
