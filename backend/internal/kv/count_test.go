@@ -40,6 +40,8 @@ func (m *medium) flip(key []byte) { m.values[string(key)][len(m.values[string(ke
 // of lost ones: engines take another number for a loss.
 func TestARecoveryCountsTheRecordsThatAreLeft(t *testing.T) {
 	record, place := appendRecordKey(nil, "s", 2), appendPlaceKey(nil, 2)
+	defer func(n int) { scanKeys = n }(scanKeys)
+	scanKeys = 3
 	for _, row := range []struct {
 		what string
 		mode backend.RecoveryMode
@@ -61,16 +63,55 @@ func TestARecoveryCountsTheRecordsThatAreLeft(t *testing.T) {
 			if _, err := l.Recover(t.Context(), backend.RecoveryPlan{Mode: row.mode}); err != nil {
 				t.Fatal(err)
 			}
-			there := uint64(0)
-			for _, key := range p.m.keys {
-				if k, ok := parseStreamKey([]byte(key)); ok && k.part < partHead && !isLost(p.m.values[key]) {
-					there++
-				}
-			}
-			if l.state.records != there {
-				t.Errorf("the store says that it has %d records, and %d are there", l.state.records, there)
+			counts(t, l, p)
+		})
+	}
+}
+
+// counts checks what the store says of how many records it has.
+func counts(t *testing.T, l *Log, p *testPlace) {
+	t.Helper()
+	there := uint64(0)
+	for _, key := range p.m.keys {
+		if k, ok := parseStreamKey([]byte(key)); ok && k.part < partHead && !isLost(p.m.values[key]) {
+			there++
+		}
+	}
+	if l.state.records != there {
+		t.Errorf("the store says that it has %d records, and %d are there", l.state.records, there)
+	}
+}
+
+// A quarantine that ends after any of its writes has counted what that gave up.
+func TestARecoveryCountsWithEachWrite(t *testing.T) {
+	defer func(n int) { scanKeys = n }(scanKeys)
+	scanKeys = 3 // many views, and as many writes
+	for at := 1; ; at++ {
+		p := damagedStore(t, func(m *medium) {
+			for _, key := range [][]byte{appendRecordKey(nil, "s", 2), appendRecordKey(nil, "s", 4), appendSnapshotKey(nil, "s", 3, 6)} {
+				m.flip(key)
 			}
 		})
+		f := &failing{at: at, how: always}
+		p.wrap = func(e Engine) Engine {
+			f.Engine = e
+			return f
+		}
+		l, err := p.log(false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.Recover(t.Context(), backend.RecoveryPlan{Mode: backend.Quarantine})
+		counts(t, l, p)
+		if closed := l.Close(); closed != nil {
+			t.Fatal(closed)
+		}
+		if err == nil {
+			if at < 3 {
+				t.Error("it takes fewer than two writes: nothing was tested")
+			}
+			return
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats bac
 	for range mendPasses {
 		before := len(stats.Actions)
 		w := on.newWalk(backend.ScanPlan{Depth: backend.Full})
-		w.fixing = true
+		w.fixing, w.giving = true, plan.Mode == backend.Quarantine
 		err := w.run(ctx, func(list []finding) error {
 			actions, err := on.mend(list, plan.Mode, q)
 			stats.Actions = append(stats.Actions, actions...)
@@ -81,15 +81,16 @@ func (l *Log) mend(list []finding, mode backend.RecoveryMode, q *Quarantine) (ac
 	if len(fixes) == 0 {
 		return nil, nil
 	}
-	err = l.engine.Write(func(b Batch) error {
-		for _, fix := range fixes {
-			if err := fix(b); err != nil {
-				return err
-			}
+	n := noted{values: map[string][]byte{}}
+	for _, fix := range fixes {
+		if err := fix(&n); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	if err := l.countIn(&n); err != nil {
+		return nil, err
+	}
+	if err := l.engine.Write(n.write); err != nil {
 		return nil, err
 	}
 	return actions, nil

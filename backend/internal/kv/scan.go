@@ -64,7 +64,8 @@ type walk struct {
 	total  int64 // looked at before it
 	size   int64
 	began  state // where the store stood when the walk began; zero if that can't be read
-	fixing bool  // what is found is mended before the walk goes on
+	fixing bool  // what is found is mended before the walk goes on …
+	giving bool  // … also what gives something up
 
 	streams streamWalk
 	places  placeWalk

@@ -173,9 +173,6 @@ func (w *walk) damaged(s Snapshot, key []byte, k *streamKey, p backend.Position,
 		}
 	}
 	t.lost = true
-	if !isLost(w.value) {
-		t.records++ // until it is given up
-	}
 	saved := bytes.Clone(w.value)
 	mark := lost{position: position, through: k.version, detail: fmt.Sprintf("%d bytes quarantined", len(saved))}
 	name := bytes.Clone(key)
@@ -192,6 +189,9 @@ func (w *walk) damaged(s Snapshot, key []byte, k *streamKey, p backend.Position,
 		if home, err = w.bringHome(s, name, &moved); err != nil {
 			return err
 		}
+	}
+	if !isLost(w.value) && !w.giving || home != nil {
+		t.records++
 	}
 	f.quarantine("quarantine", saved, func(b Batch) error {
 		if err := b.Set(name, mark.append(nil, w.l.sums, name)); err != nil || home == nil {
