@@ -48,7 +48,11 @@ func (l *Log) setFloors(ctx context.Context, floors []backend.StreamFloor) error
 	var buf buffers
 	err := l.engine.View(func(s Snapshot) (err error) {
 		for i := range floors {
-			if heads[i], _, err = l.readHead(s, floors[i].Stream, &buf); err != nil {
+			found := false
+			if heads[i], found, err = l.readHead(s, floors[i].Stream, &buf); err == nil && !found {
+				err = l.headless(s, floors[i].Stream, &buf)
+			}
+			if err != nil {
 				return err
 			}
 		}

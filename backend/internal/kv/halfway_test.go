@@ -105,3 +105,17 @@ func TestARecoveryAfterWhichTheStoreCantBeReadAgainPoisons(t *testing.T) {
 		t.Errorf("a compaction: %v", err)
 	}
 }
+
+// A cut does not write where a stream stands anew if that is missing.
+func TestAStreamOfWhichNobodyKnowsWhereItStandsIsNotCut(t *testing.T) {
+	l, s := behindStore(t)
+	if err := s.Engine.Write(func(b Batch) error { return b.Delete(appendHeadKey(nil, "s")) }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Compact(t.Context(), backend.Cut{Floors: []backend.StreamFloor{{Stream: "s", Floor: 2}}}); !errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("the compaction: %v", err)
+	}
+	if h, err := l.Head(t.Context(), "s"); !errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("the stream stands at %+v, %v", h, err)
+	}
+}
