@@ -25,7 +25,6 @@ func (l *Log) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend
 			}
 			return nil
 		})
-		l.lossy.Store(l.engine.Facts().Lossy) // the check may have found that it is
 		if err == nil {
 			w := l.newWalk(plan)
 			err = w.run(ctx, func(list []finding) error {
