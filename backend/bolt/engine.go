@@ -233,7 +233,6 @@ func (e *engine) Facts() kv.Facts {
 	if info, err := e.file.Stat(); err == nil {
 		f.Size = info.Size()
 	}
-	f.Lossy = e.damage != nil && !e.damage.complete
 	if e.db != nil {
 		f.Stats = []backend.Stat{{Name: "page_bytes", Unit: "By", Help: "Size of a page.", Value: e.pageSize}}
 	}

@@ -5,11 +5,15 @@ package bolt
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/papyra-go/papyra/backend"
 	"github.com/papyra-go/papyra/backend/internal/enginetest"
@@ -259,3 +263,76 @@ func TestARealFullDiskHeals(t *testing.T) {
 func TestAReadOnlyMountIsRead(t *testing.T) { Tested.ReadsAReadOnlyMount(t, 3) }
 
 func TestWhoHoldsAStoreIsNamed(t *testing.T) { Tested.NamesItsHolder(t) }
+
+// While a new file is made, something waits for its lock, and has it before bbolt opens the file again.
+type lockingContext struct {
+	context.Context
+	name string
+	once sync.Once
+	held chan *os.File
+}
+
+func (c *lockingContext) Err() error {
+	c.once.Do(func() {
+		f, err := os.Open(c.name)
+		if err != nil {
+			c.held <- nil
+			return
+		}
+		go func() {
+			_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+			c.held <- f
+		}()
+	})
+	return c.Context.Err()
+}
+
+// A rebuilt file that can't be opened leaves what was salvaged, and a handle that is to be reopened.
+func TestARebuiltFileThatDoesNotOpenLeavesWhatWasRead(t *testing.T) {
+	b, e, dir := opened(t)
+	for range 5 {
+		if _, err := b.Append(t.Context(), enginetest.Record(10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.db.Close(); err != nil { // bbolt's lock; the handle is opened again below
+		t.Fatal(err)
+	}
+	change(t, dir, func(tx *bbolt.Tx) error { return tx.Bucket(buckets[tableStreams]).Delete(second) })
+	e.db = nil
+	if err := errors.Join(e.file.Close(), e.start(true)); err != nil || e.damage == nil {
+		t.Fatal(err)
+	}
+	ctx := &lockingContext{Context: t.Context(), name: filepath.Join(dir, tmpName), held: make(chan *os.File, 1)}
+	q := backend.RecoveryPlan{Mode: backend.Quarantine}
+	l, err := kv.Open(e, kv.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := stands(t, l)
+	if _, err := l.Recover(ctx, q); !errors.Is(err, backend.ErrPoisoned) || errors.Is(err, backend.ErrCorrupt) {
+		t.Errorf("the recovery: %v", err)
+	}
+	f := <-ctx.held
+	if f == nil {
+		t.Fatal("there was no new file")
+	}
+	if after := stands(t, l); after != before {
+		t.Errorf("the stream stands at %s, and stood at %s", after, before)
+	}
+	if err := l.Append(t.Context(), []backend.Record{{Stream: "s", Version: 6, Position: 6, Kind: backend.Event}}); !errors.Is(err, backend.ErrPoisoned) {
+		t.Errorf("an append: %v", err)
+	}
+	if err := errors.Join(f.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	recoverAll(t, dir, backend.Quarantine)
+	takesRecords(t, dir)
+}
+
+// stands says where the stream does.
+func stands(t *testing.T, l *kv.Log) string {
+	t.Helper()
+	h, err := l.Head(t.Context(), "s")
+	return fmt.Sprintf("%+v, %v", h, err)
+}

@@ -83,9 +83,19 @@ func (e *engine) rebuild(ctx context.Context) error {
 	if err := os.Rename(filepath.Join(e.dir, tmpName), filepath.Join(e.dir, fileName)); err != nil {
 		return err
 	}
-	if err := errors.Join(disk.SyncPath(e.dir), e.file.Close()); err != nil {
-		return err
+	return e.turnTo(&engine{dir: e.dir, opts: e.opts, unclean: e.unclean})
+}
+
+// turnTo goes on with the new file. If that does not open, the handle is poisoned, and reads what
+// was salvaged as before: the damaged file has lost its name, and is still open.
+func (e *engine) turnTo(next *engine) error {
+	if err := errors.Join(disk.SyncPath(e.dir), next.start(false)); err != nil {
+		e.setPoison(fmt.Errorf("the new %s can't be opened: %w", fileName, openError(e.dir, err)))
+		_ = next.Close()
+		return *e.poison.Load()
 	}
-	e.file, e.damage = nil, nil
-	return e.start(false)
+	old := e.file
+	e.file, e.db, e.dbFile, e.pageSize, e.damage = next.file, next.db, next.dbFile, next.pageSize, next.damage
+	_ = old.Close() // it was only read
+	return nil
 }

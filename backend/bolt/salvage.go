@@ -240,6 +240,9 @@ func (s *salvaged) refusal() error {
 	return fmt.Errorf("%w: %w: %s is damaged (%s): nothing is written to it until it is recovered", backend.ErrPoisoned, backend.ErrCorrupt, fileName, s.findings[0].Detail)
 }
 
+// Lossy says that records are missing: with those of a stream all that tells of it may be.
+func (s *salvaged) Lossy() bool { return !s.complete }
+
 func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
 	return s.list().Get(key, dst)
 }

@@ -62,6 +62,9 @@ func (e *engine) checkTables(ctx context.Context) (odd bool, err error) {
 			}
 			continue // compacted meanwhile
 		}
+		if refused(err) {
+			return false, dbError("open a table", err)
+		}
 		if err != nil {
 			return true, nil // what can't be read is found to be so
 		}

@@ -152,8 +152,6 @@ func (c *cursor) Close() error {
 // Facts describes the engine.
 func (e *engine) Facts() kv.Facts {
 	f := kv.Facts{Engine: "pebble", File: dbName, ReadOnly: e.opts.ReadOnly}
-	d := e.damage.Load()
-	f.Lossy = d != nil && !d.complete
 	if sizes, err := e.at.sizes(); err == nil {
 		for _, size := range sizes {
 			f.Size += size

@@ -30,6 +30,12 @@ func known(err error) bool {
 	return false
 }
 
+// refused reports whether the operating system does not let this process have a file, which
+// may be sound.
+func refused(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // dbError wraps what pebble or the operating system says.
 func dbError(what string, err error) error {
 	switch {

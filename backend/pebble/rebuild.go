@@ -71,6 +71,9 @@ func (e *engine) recoverLogs(ctx context.Context, plan backend.RecoveryPlan) (ac
 // save saves a damaged file.
 func (e *engine) save(name string, q *kv.Quarantine) (actions []backend.RecoveryAction, err error) {
 	f, err := e.at.fs.Open(e.at.in(name))
+	if refused(err) {
+		return nil, dbError("save a damaged file", err)
+	}
 	if err != nil {
 		return nil, nil // it is missing, or not a file
 	}

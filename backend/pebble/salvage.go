@@ -190,6 +190,9 @@ func (s *salvaged) addTable(at place, name string) error {
 		s.find(backend.Anomaly{Code: backend.MissingFile, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: "the file is missing"})
 		return nil
 	}
+	if refused(err) { // without it more would be given up than is lost
+		return dbError("open a table", err)
+	}
 	if err != nil {
 		s.lost.tables = true
 		s.find(backend.Anomaly{Code: backend.Unreadable, Severity: backend.Damage, File: path.Join(dbName, name), Offset: -1, Detail: err.Error()})

@@ -44,6 +44,9 @@ func (s *salvaged) value(e entry, dst []byte) ([]byte, error) {
 	return append(dst, c.rows[e.key].value...), nil
 }
 
+// Lossy says that records are missing: with those of a stream all that tells of it may be.
+func (s *salvaged) Lossy() bool { return !s.complete }
+
 func (s *salvaged) Get(key, dst []byte) (value []byte, found bool, err error) {
 	return s.list().Get(key, dst)
 }

@@ -48,7 +48,11 @@ func (l *Log) setFloors(ctx context.Context, floors []backend.StreamFloor) error
 	var buf buffers
 	err := l.engine.View(func(s Snapshot) (err error) {
 		for i := range floors {
-			if heads[i], _, err = l.readHead(s, floors[i].Stream, &buf); err != nil {
+			found := false
+			if heads[i], found, err = l.readHead(s, floors[i].Stream, &buf); err == nil && !found {
+				err = l.headless(s, floors[i].Stream, &buf)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -241,6 +245,9 @@ func (l *Log) goneFrom(s Snapshot, name string, k *streamKey, value []byte) (bac
 		return 0, l.corrupt(name, k.version, p, "the record below the cut has no place among the positions: recover it first")
 	}
 	pl, err := parsePlace(l.sums, key, at, p)
+	if err == nil && pl.kind == 0 && isLost(value) { // the position is marked as well, and says so on
+		return 0, nil
+	}
 	if err == nil && (string(pl.name) != name || pl.version != k.version || (pl.kind == backend.Snapshot) != (k.part == partSnapshot)) {
 		err = fmt.Errorf("position %d is that of stream %q version %d", p, pl.name, pl.version)
 	}

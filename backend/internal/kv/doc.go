@@ -15,5 +15,5 @@
 //	page.go read.go places.go snapshots.go streams.go   reading
 //	compact.go               cuts, and giving back the room
 //	scan.go scanstreams.go scanplaces.go   checking all of it
-//	recover.go fix.go quarantine.go        what is done about damage
+//	recover.go counted.go quarantine.go    what is done about damage
 package kv

@@ -52,7 +52,7 @@ type Engine interface {
 	Compact(ctx context.Context) error
 
 	// Facts describes the engine. All but Size and Stats are the same in every call between
-	// two recoveries, and Lossy may become true in a Check. It is not called inside a View.
+	// two recoveries. It is not called inside a View.
 	Facts() Facts
 
 	// Close releases everything.
@@ -67,9 +67,6 @@ type Facts struct {
 	Stats  []backend.Stat // figures of its own
 	// ReadOnly says that it was opened so that Write is refused.
 	ReadOnly bool
-	// Lossy says that keys may be missing of which nothing tells: until a recovery, what is
-	// not found is in doubt.
-	Lossy bool
 }
 
 // Snapshot is what View hands out, for one goroutine, until it returns.
@@ -87,6 +84,12 @@ type Locator interface {
 	// Locate returns where the value of a key is in the engine's file. ok is false if there
 	// is no such key, or its place is not known.
 	Locate(key []byte) (off, n int64, ok bool)
+}
+
+// Lossy is a Snapshot that may lack keys of which nothing tells: what is not found is in doubt.
+type Lossy interface {
+	Snapshot
+	Lossy() bool
 }
 
 // Cursor goes through keys in bytewise order. Each move returns whether it stands on a key

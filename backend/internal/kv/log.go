@@ -21,7 +21,6 @@ type Options struct {
 type Log struct {
 	engine Engine
 	dir    string
-	lossy  atomic.Bool // keys may be missing
 	facts  Facts
 	store  identity
 	sums   sums
@@ -38,7 +37,7 @@ type Log struct {
 	last  atomic.Uint64                   // state.last, for readers
 	count atomic.Uint64                   // state.records, for Info
 	doubt atomic.Pointer[map[string]head] // after an unknown outcome: where the streams stood before
-	unfit atomic.Pointer[error]           // why nothing can be appended: the state is damaged; nil: it is not
+	unfit atomic.Pointer[error]           // why nothing can be appended: the state is damaged, or not known; nil: it is fine
 }
 
 // Open opens the store that an engine holds, which [Create] has made. The engine is the
@@ -56,7 +55,6 @@ func Open(e Engine, o Options) (*Log, error) {
 
 // load reads what the store says of itself.
 func (l *Log) load() error {
-	l.lossy.Store(l.engine.Facts().Lossy)
 	return l.engine.View(func(s Snapshot) (err error) {
 		if l.store, err = l.readIdentity(s); err != nil {
 			return err
@@ -143,9 +141,6 @@ func (l *Log) head(stream string) (h head, err error) {
 		var buf buffers
 		if h, found, err = l.readHead(s, stream, &buf); err == nil && !found {
 			err = l.headless(s, stream, &buf)
-			if err == nil && l.lossy.Load() {
-				err = l.corrupt(stream, 0, 0, "whether there is such a stream can't be told: a part of the store is lost")
-			}
 		}
 		return err
 	})

@@ -36,7 +36,7 @@ func (r *reading) versions() func(Snapshot) error {
 }
 
 // headless reports, as damage, that a stream of which nobody knows where it stands has
-// records, or once had.
+// records, or once had, or may have had.
 func (l *Log) headless(s Snapshot, stream string, buf *buffers) error {
 	buf.key = appendNameKey(buf.key[:0], stream)
 	_, known, err := s.Get(buf.key, buf.value[:0])
@@ -51,7 +51,19 @@ func (l *Log) headless(s Snapshot, stream string, buf *buffers) error {
 	if c.Seek(appendStream(nil, stream, partRecord)) {
 		return l.corrupt(stream, 0, 0, "the stream has records, and where it stands is missing")
 	}
-	return c.Err()
+	if err := c.Err(); err != nil {
+		return err
+	}
+	if lossy(s) {
+		return l.corrupt(stream, 0, 0, "whether there is such a stream can't be told: a part of the store is lost")
+	}
+	return nil
+}
+
+// lossy reports whether keys may be missing of which nothing tells.
+func lossy(s Snapshot) bool {
+	part, ok := s.(Lossy)
+	return ok && part.Lossy()
 }
 
 func (r *reading) up(s Snapshot, low, high backend.Version) error {

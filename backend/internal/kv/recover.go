@@ -19,25 +19,24 @@ func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats bac
 	if err != nil || !fit { // a mode may not be enough for what the engine would have to give up
 		return stats, err
 	}
-	on := l
+	on, load := l, l.loadAgain
 	if plan.DryRun {
 		on = &Log{engine: newOverlay(l.engine), dir: l.dir, facts: l.facts}
+		load = on.load
 	}
-	if err := on.load(); err != nil {
+	if err := load(); err != nil {
 		return stats, err
 	}
 	for range mendPasses {
 		before := len(stats.Actions)
 		w := on.newWalk(backend.ScanPlan{Depth: backend.Full})
-		w.fixing = true
+		w.fixing, w.giving = true, plan.Mode == backend.Quarantine
 		err := w.run(ctx, func(list []finding) error {
 			actions, err := on.mend(list, plan.Mode, q)
 			stats.Actions = append(stats.Actions, actions...)
 			return err
 		})
-		if err == nil {
-			err = on.load()
-		}
+		err = errors.Join(err, load()) // also if it was stopped: what it has written stands
 		if err != nil || len(stats.Actions) == before {
 			return stats, err
 		}
@@ -48,6 +47,17 @@ func (l *Log) Recover(ctx context.Context, plan backend.RecoveryPlan) (stats bac
 // mendPasses bounds how often a recovery goes through the store: what the positions tell of
 // streams is only seen when all streams have been passed.
 const mendPasses = 5
+
+// loadAgain is load after a recovery has changed what the store says. If that can't be read,
+// nothing is appended on what was known before.
+func (l *Log) loadAgain() error {
+	err := l.load()
+	if err != nil {
+		err = fmt.Errorf("%w: what a recovery has left can't be read: %w", backend.ErrPoisoned, err)
+		l.unfit.Store(&err)
+	}
+	return err
+}
 
 // mend does something about findings, as far as the mode allows.
 func (l *Log) mend(list []finding, mode backend.RecoveryMode, q *Quarantine) (actions []backend.RecoveryAction, err error) {
@@ -71,15 +81,16 @@ func (l *Log) mend(list []finding, mode backend.RecoveryMode, q *Quarantine) (ac
 	if len(fixes) == 0 {
 		return nil, nil
 	}
-	err = l.engine.Write(func(b Batch) error {
-		for _, fix := range fixes {
-			if err := fix(b); err != nil {
-				return err
-			}
+	n := noted{values: map[string][]byte{}}
+	for _, fix := range fixes {
+		if err := fix(&n); err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
+	}
+	if err := l.countIn(&n); err != nil {
+		return nil, err
+	}
+	if err := l.engine.Write(n.write); err != nil {
 		return nil, err
 	}
 	return actions, nil

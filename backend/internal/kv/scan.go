@@ -26,7 +26,6 @@ func (l *Log) Scan(ctx context.Context, plan backend.ScanPlan) iter.Seq2[backend
 			return nil
 		})
 		if err == nil {
-			l.lossy.Store(l.engine.Facts().Lossy) // the check may have found that it is
 			w := l.newWalk(plan)
 			err = w.run(ctx, func(list []finding) error {
 				for i := range list {
@@ -64,7 +63,8 @@ type walk struct {
 	total  int64 // looked at before it
 	size   int64
 	began  state // where the store stood when the walk began; zero if that can't be read
-	fixing bool  // what is found is mended before the walk goes on
+	fixing bool  // what is found is mended before the walk goes on …
+	giving bool  // … also what gives something up
 
 	streams streamWalk
 	places  placeWalk

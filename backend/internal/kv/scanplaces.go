@@ -23,7 +23,7 @@ type placeWalk struct {
 // complete reports whether every record that was ever stored, and not cut away, was seen in
 // its stream: what is wrong among the positions follows from the streams then.
 func (w *walk) complete(st *state) bool {
-	return !w.streams.lost && w.streams.records == st.records
+	return !w.streams.lost && !w.streams.vague && w.streams.records == st.records
 }
 
 // somePlaces looks at as many keys of table 'p' as one view may.

@@ -32,7 +32,7 @@ func (w *walk) record(s Snapshot, key []byte, k *streamKey) error {
 		if err == nil {
 			t.next, t.last = max(t.next, mark.through+1), max(t.last, mark.through)
 			t.reached = max(t.reached, mark.position)
-			t.lost = t.lost || mark.position == 0
+			t.vague = t.vague || mark.position == 0
 			w.add(backend.MarkedHole, backend.Notice, t.name, k.version, mark.position, fmt.Sprintf("lost up to version %d: %s", mark.through, mark.detail))
 			return nil
 		}
@@ -189,6 +189,9 @@ func (w *walk) damaged(s Snapshot, key []byte, k *streamKey, p backend.Position,
 		if home, err = w.bringHome(s, name, &moved); err != nil {
 			return err
 		}
+	}
+	if !isLost(w.value) && !w.giving || home != nil {
+		t.records++
 	}
 	f.quarantine("quarantine", saved, func(b Batch) error {
 		if err := b.Set(name, mark.append(nil, w.l.sums, name)); err != nil || home == nil {

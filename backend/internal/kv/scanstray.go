@@ -36,6 +36,9 @@ func (w *walk) misplaced(s Snapshot, key []byte, k *streamKey) (bool, error) {
 		return false, err
 	}
 	t.lost = true
+	if !w.giving || home != nil {
+		t.records++
+	}
 	w.add(backend.WrongStore, backend.Damage, t.name, k.version, p, fmt.Sprintf("the record of stream %q version %d stands here", r.Stream, r.Version)).under(here).
 		quarantine("move", bytes.Clone(w.value), func(b Batch) error {
 			if err := b.Delete(here); err != nil || home == nil {

@@ -32,8 +32,9 @@ type streamWalk struct {
 	views    int // that have looked at the stream
 
 	// Of the whole store.
-	records uint64                    // that can be read
-	lost    bool                      // some can't, or are missing
+	records uint64                    // that are there, also those that can't be read; marks of lost ones are none
+	lost    bool                      // some can't be read, or are missing
+	vague   bool                      // some are marked as lost, and it is not known which positions they had
 	rebuilt map[backend.Position]bool // positions whose records are sound, and that don't lead to them
 	reached backend.Position          // the highest position that anything speaks of
 	derived map[string]bool           // streams whose head follows from their records alone
@@ -120,7 +121,7 @@ func (w *walk) readHead(s Snapshot) error {
 func (w *walk) streamKey(s Snapshot, key []byte, k *streamKey) error {
 	t := &w.streams
 	if !t.inside {
-		*t = streamWalk{at: t.at, decoder: t.decoder, records: t.records, lost: t.lost, rebuilt: t.rebuilt, derived: t.derived, reached: t.reached, version: t.version, highest: t.highest,
+		*t = streamWalk{at: t.at, decoder: t.decoder, records: t.records, lost: t.lost, vague: t.vague, rebuilt: t.rebuilt, derived: t.derived, reached: t.reached, version: t.version, highest: t.highest,
 			inside: true, name: string(k.name)}
 		if err := w.readHead(s); err != nil {
 			return err

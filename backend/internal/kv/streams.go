@@ -59,7 +59,7 @@ func (l *Log) list(q backend.StreamQuery, most int) (out []backend.StreamInfo, e
 		}
 		for len(out) < most {
 			name, err := l.nextStream(c, names, seek, known)
-			if err == nil && name == "" && l.lossy.Load() {
+			if err == nil && name == "" && lossy(s) {
 				return l.corrupt("", 0, 0, "whether there are more streams can't be told: a part of the store is lost")
 			}
 			if err != nil || name == "" || !strings.HasPrefix(name, q.Prefix) {
