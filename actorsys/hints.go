@@ -24,7 +24,8 @@ import (
 // what the hints come to does not depend on their order. They may name an alarm that is
 // none (the actor is looked at for nothing then, and the hint is settled), but never miss
 // one: a hint is appended in front of the records that it is about, in the same call, and
-// is settled when the actor's own stream is further.
+// is settled when the actor's own stream is further, and no turn that was decided meanwhile
+// relies on it.
 const (
 	hintsPrefix  = "$alarms/"
 	hintType     = "alarm-hint"
