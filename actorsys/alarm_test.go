@@ -279,45 +279,6 @@ func TestNoAlarmIsMissedHoweverAGroupIsTorn(t *testing.T) {
 	}
 }
 
-// An alarm is taken back, and set again before that is stored: what is stored next says
-// that the old hint is void, beside a turn that has relied on it.
-func TestAnAlarmThatIsTakenBackAndSetAgainAtOnceSurvivesAKill(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var r rings
-		var f faults
-		sys, accounts := alarmed(t, f.open(t), &r)
-		ada := accounts.Ref("ada")
-		must(t, ada, setAlarm(time.Hour))
-		goOn, killed := make(chan struct{}), make(chan struct{})
-		defer close(killed)
-		group := 0
-		f.set(func(write func() ([]backend.Result, error)) ([]backend.Result, error) {
-			if group++; group == 1 {
-				<-goOn
-				return write()
-			}
-			write()
-			<-killed
-			return nil, backend.ErrUnknownOutcome
-		})
-		for _, in := range []time.Duration{-1, 2 * time.Hour} {
-			if err := ada.Tell(setAlarm(in)); err != nil {
-				t.Fatal(err)
-			}
-			synctest.Wait()
-		}
-		close(goOn)
-		synctest.Wait()
-		kill(sys)
-		f.set(nil)
-		b := f.open(t)
-		want(t, "stored", len(events(t, b, "account/ada")), 3)
-		alarmed(t, b, &r)
-		time.Sleep(3 * time.Hour)
-		want(t, "rang", r.all(), "[ada@7200]")
-	})
-}
-
 func TestASnapshotKeepsTheAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r rings

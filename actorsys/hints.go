@@ -162,13 +162,15 @@ func (b *bells) fold(ctx context.Context) (all map[string]*supposed, version bac
 }
 
 // recall reads the hints when the kind is registered, until that succeeds. Where the
-// stream is damaged, the actors whose hints are lost keep their alarms, but ring only once
-// they are in memory again.
+// stream is damaged, what can be read is taken once, and the actors whose hints are lost
+// keep their alarms, but ring only once they are in memory again.
 func (b *bells) recall() {
+	taken := false
 	for pause := healPauseMin; ; pause = min(2*pause, healPauseMax) {
 		all, _, records, err := b.fold(b.sys.ctx)
-		if err == nil || lasting(err) {
+		if err == nil || lasting(err) && !taken {
 			b.take(all, records)
+			taken = true
 		}
 		if err == nil {
 			return
