@@ -30,12 +30,10 @@ type bells struct {
 	next    bellHeap
 	ringing int // how many have rung and are not done
 
-	hints    []hint // to be written with the next group
-	owed     int    // works of the system that end with that
-	listed   bool   // with the committer
-	sent     []hint // in the group in flight
-	sentOwed int
-	tail     int // records in the stream since its checkpoint
+	hints  []hint // to be written with the next group
+	owed   int    // works of the system that end with that
+	listed bool   // with the committer
+	tail   int    // records in the stream since its checkpoint
 }
 
 // bell is an actor that has an alarm, or may have one, as far as the hints go.

@@ -100,6 +100,38 @@ func TestATimerThatWasReplacedAsItRangSendsNothing(t *testing.T) {
 	}
 }
 
+// It takes many thousands of hints until they are gathered by themselves.
+func TestHintsAreGatheredInRecordsThatTheStoreTakes(t *testing.T) {
+	b, err := memory.Open(t.Context(), &backend.Options{Limits: backend.Limits{RecordBytes: 8 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sys, err := Start(t.Context(), Config{Backend: b, Facts: FactsNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Shutdown(t.Context())
+	at := time.Now().Add(time.Hour)
+	alarm := asked(func(turn *Turn, _ int) ([]Event[int], error) { turn.Alarm(at); return nil, nil })
+	kind, err := Register(sys, "kind", nil, &Options[int]{Alarm: alarm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 500 {
+		if _, err := Ask(t.Context(), kind.Ref(fmt.Sprint(i)), alarm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := kind.bells.writeCheckpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, _, records, err := kind.bells.fold(t.Context())
+	if err != nil || len(all) != 500 || records >= 500 {
+		t.Errorf("%d alarms in %d records, %v", len(all), records, err)
+	}
+}
+
 // Nobody sees what an actor remembers of those whom it has outlived.
 func TestAWatcherForgetsWhoHasStopped(t *testing.T) {
 	b, err := memory.Open(t.Context(), nil)
