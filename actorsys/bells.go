@@ -145,6 +145,16 @@ func (b *bells) learn(id string, version backend.Version, at alarm) {
 	b.drop(x)
 }
 
+// wonder has the actor looked at when the hints say, if it has turns of which it is not
+// known whether they are stored: the alarm of one that is has to ring.
+func (b *bells) wonder(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x := b.bells[id]; x != nil && x.hinted != 0 && (x.at == 0 || x.hinted < x.at) {
+		b.set(x, x.hinted)
+	}
+}
+
 // drop forgets a bell that has nothing to ring for. The lock is held.
 func (b *bells) drop(x *bell) {
 	if x.at == 0 && x.hinted == 0 && !x.rings {

@@ -107,3 +107,26 @@ func TestHintsThatHaveGatheredAreStoredAFewAtATime(t *testing.T) {
 		}
 	})
 }
+
+// A turn of which nobody knows whether it is stored: it is, and its alarm rings without
+// anybody's asking the actor again.
+func TestAnAlarmOfATurnInDoubtRingsIfItIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r rings
+		var f faults
+		_, accounts := alarmed(t, f.open(t), &r)
+		group := 0
+		f.set(func(write func() ([]backend.Result, error)) ([]backend.Result, error) {
+			if group++; group == 1 {
+				write()
+			}
+			return nil, backend.ErrUnknownOutcome
+		})
+		if _, err := actorsys.Ask(t.Context(), accounts.Ref("ada"), setAlarm(time.Hour)); !errors.Is(err, backend.ErrUnknownOutcome) {
+			t.Fatal(err)
+		}
+		f.set(nil)
+		time.Sleep(2 * time.Hour)
+		want(t, "rang", r.all(), "[ada@3600]")
+	})
+}
