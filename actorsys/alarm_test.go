@@ -46,6 +46,18 @@ func (r *rings) all() string {
 	return fmt.Sprint(r.got)
 }
 
+func (r *rings) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.got)
+}
+
+func (r *rings) do(then func(t *actorsys.Turn) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.then = then
+}
+
 // setAlarm sets one in so long; negative: takes it back.
 func setAlarm(in time.Duration) Do {
 	return func(t *actorsys.Turn, _ Account) ([]actorsys.Event[Account], error) {
@@ -344,15 +356,15 @@ func TestManyAlarmsAreRecoveredAFewAtATime(t *testing.T) {
 		kill(sys)
 		time.Sleep(2 * time.Hour)
 		most := 0
-		r.then = func(*actorsys.Turn) error { most = max(most, runtime.NumGoroutine()); return nil }
+		r.do(func(*actorsys.Turn) error { most = max(most, runtime.NumGoroutine()); return nil })
 		sys, accounts = alarmed(t, b, &r)
 		time.Sleep(time.Minute)
-		want(t, "rang", len(r.got), actors)
+		want(t, "rang", r.count(), actors)
 		if most > 1000 { // 256 that ring, and what else there is
 			t.Errorf("%d goroutines at a time", most)
 		}
 		// Each turn moves its alarm: the hints are gathered now and then.
-		r.then = func(turn *actorsys.Turn) error { turn.Alarm(turn.Now().Add(time.Hour)); return nil }
+		r.do(func(turn *actorsys.Turn) error { turn.Alarm(turn.Now().Add(time.Hour)); return nil })
 		for i := range actors {
 			accounts.Ref(fmt.Sprint(i)).Tell(setAlarm(time.Hour))
 		}
@@ -362,12 +374,12 @@ func TestManyAlarmsAreRecoveredAFewAtATime(t *testing.T) {
 			t.Errorf("%d hints of %d are left, %v", left, head.Version, err)
 		}
 		kill(sys)
-		rang := len(r.got)
+		rang := r.count()
 		alarmed(t, b, &r)
 		time.Sleep(2 * time.Minute)
-		want(t, "rang at the start", len(r.got)-rang, 0)
+		want(t, "rang at the start", r.count()-rang, 0)
 		time.Sleep(time.Hour)
-		want(t, "rang within the hour", len(r.got)-rang, actors)
+		want(t, "rang within the hour", r.count()-rang, actors)
 	})
 }
 

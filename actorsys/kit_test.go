@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/papyra-go/papyra/actorsys"
@@ -254,12 +255,11 @@ func blocked() (h hook, open func()) {
 
 // once returns a hook that fails the first append and lets the others pass.
 func once(fail hook) hook {
-	done := false
+	var done atomic.Bool
 	return func(write func() ([]backend.Result, error)) ([]backend.Result, error) {
-		if done {
+		if done.Swap(true) {
 			return write()
 		}
-		done = true
 		return fail(write)
 	}
 }
