@@ -71,7 +71,7 @@ func (a *actor[S]) activated(r *replayed[S]) {
 	a.sys.alive.Add(1)
 	a.mu.Unlock()
 	if a.kind.bells != nil {
-		a.kind.bells.know(a.id(), r.version, r.alarm)
+		a.kind.bells.replayed(a.id(), r.version, r.alarm)
 	}
 	a.sys.note(level, Fact{Type: actorActivated, Actor: a.address, Version: r.version, Events: r.events})
 }

@@ -31,23 +31,22 @@ type bells struct {
 	ringing int    // how many have rung and are not done
 	done    []rung // of them, those that listen has not come to
 
-	hints    []hint // to be written with the next group
-	owed     int    // works of the system that end with that
-	listed   bool   // with the committer
-	sent     []hint // in the group in flight
-	sentOwed int
-	tail     int // records in the stream since its checkpoint
+	hints  []hint // to be written with the next group
+	owed   int    // works of the system that end with that
+	listed bool   // with the committer
+	tail   int    // records in the stream since its checkpoint
 }
 
 // bell is an actor that has an alarm, or may have one, as far as the hints go.
 type bell struct {
-	id      string
-	version backend.Version // of the actor when this was known; 0: from a hint
-	at      alarm           // when to ring; 0: not
-	hinted  alarm           // the earliest that the stream of hints holds; 0: none
-	index   int             // in the heap; -1: not there
-	tries   int             // in vain
-	rings   bool            // and is not done
+	id       string
+	version  backend.Version // of the actor when this was known; 0: from a hint
+	foretold backend.Version // of the actor after the newest turn that relies on the hints
+	at       alarm           // when to ring; 0: not
+	hinted   alarm           // the earliest that the stream of hints holds; 0: none
+	index    int             // in the heap; -1: not there
+	tries    int             // in vain, since the actor has another version
+	rings    bool            // and is not done
 }
 
 func newBells(sys *System, kind string, ring func(string) error) *bells {
@@ -94,17 +93,35 @@ func (b *bells) foretell(id string, t *toll) {
 	if t.at == 0 {
 		return
 	}
-	if x := b.of(id); x.hinted == 0 || t.at < x.hinted {
+	x := b.of(id)
+	x.foretold = t.version
+	if x.hinted == 0 || t.at < x.hinted {
 		x.hinted = t.at
 		b.write(hint{ID: id, Version: t.version, At: t.at.time()}, false)
 	}
 }
 
-// know learns an actor's alarm: what its stream says.
+// replayed learns an actor's alarm from a replay: no turn of it is on its way then.
+func (b *bells) replayed(id string, version backend.Version, at alarm) {
+	now := alarmAt(b.sys.now())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x := b.bells[id]; x != nil {
+		x.foretold = 0
+	}
+	b.learn(id, version, at, now)
+}
+
+// know learns an actor's alarm after a turn, now that its stream says so.
 func (b *bells) know(id string, version backend.Version, at alarm) {
 	now := alarmAt(b.sys.now())
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.learn(id, version, at, now)
+}
+
+// learn is what both have in common. The lock is held.
+func (b *bells) learn(id string, version backend.Version, at, now alarm) {
 	x := b.bells[id]
 	switch {
 	case x == nil && at == 0:
@@ -114,18 +131,34 @@ func (b *bells) know(id string, version backend.Version, at alarm) {
 	case version < x.version:
 		return
 	}
-	x.version, x.tries = version, 0
+	if version > x.version {
+		x.version, x.tries = version, 0
+	}
 	switch {
 	case x.hinted == 0 && at == 0:
 	case x.hinted == 0 || at != 0 && at < x.hinted:
 		b.write(hint{ID: id, Version: version, At: at.time()}, true)
 		x.hinted = at
+	case version < x.foretold: // a turn on its way relies on what they say
 	case at == 0 || x.hinted <= now && at != x.hinted: // what the hints say is over
 		b.write(hint{ID: id, Version: version, At: at.time(), Settled: true}, true)
 		x.hinted = at
 	}
+	if at != 0 && x.tries > 0 { // it has rung in vain, and pauses
+		at = max(at, x.at)
+	}
 	b.set(x, at)
 	b.drop(x)
+}
+
+// wonder has the actor looked at when the hints say, if it has turns of which it is not
+// known whether they are stored: the alarm of one that is has to ring.
+func (b *bells) wonder(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x := b.bells[id]; x != nil && x.hinted != 0 && (x.at == 0 || x.hinted < x.at) {
+		b.set(x, x.hinted)
+	}
 }
 
 // drop forgets a bell that has nothing to ring for. The lock is held.

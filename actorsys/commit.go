@@ -13,7 +13,7 @@ import (
 // batch: a little less than the backend writes at one sync.
 const groupBytes = 900 << 10
 
-// sender is an actor, as the committer sees it.
+// sender is an actor, as the committer sees it, or a batch of hints.
 type sender interface {
 	send() backend.Batch
 	settle(outcome) (more bool)
@@ -138,7 +138,9 @@ func (c *committer) takeHints() {
 	c.bells, c.soon = nil, false
 	c.mu.Unlock()
 	for _, b := range all {
-		c.group = slices.Insert(c.group, 0, sender(b))
-		c.batches = slices.Insert(c.batches, 0, b.send())
+		for _, s := range b.take() {
+			c.group = slices.Insert(c.group, 0, sender(s))
+			c.batches = slices.Insert(c.batches, 0, s.send())
+		}
 	}
 }

@@ -122,7 +122,8 @@ func (a *actor[S]) left() {
 	a.sys.names.remove(a.address)
 	a.sys.registered.Add(-1)
 	a.sys.actorStopped(a.address, reason)
-	for _, as := range watchers {
+	for watcher, as := range watchers {
+		watcher.watching(a, false)
 		a.sys.notify(as, reason)
 	}
 	p.parent.childGone(a)

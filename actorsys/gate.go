@@ -221,5 +221,8 @@ func (a *actor[S]) lose(o outcome) {
 		return notPersisted(a.address, o.toOthers())
 	})
 	a.doubt = a.doubt || o.doubt
+	if o.doubt && a.kind.bells != nil {
+		a.kind.bells.wonder(a.id())
+	}
 	a.discard(o.toOthers())
 }

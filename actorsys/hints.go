@@ -24,13 +24,15 @@ import (
 // what the hints come to does not depend on their order. They may name an alarm that is
 // none (the actor is looked at for nothing then, and the hint is settled), but never miss
 // one: a hint is appended in front of the records that it is about, in the same call, and
-// is settled when the actor's own stream is further.
+// is settled when the actor's own stream is further, and no turn that was decided meanwhile
+// relies on it.
 const (
 	hintsPrefix  = "$alarms/"
 	hintType     = "alarm-hint"
 	hintsType    = "alarm-hints"
 	hintSchema   = 1
 	hintsAtATime = 1000 // in one record of a checkpoint
+	hintBytes    = 1024 // more than one takes there
 	hintsTail    = 4096 // records before the next checkpoint, at least
 )
 
@@ -55,20 +57,38 @@ func (b *bells) write(h hint, soon bool) {
 	}
 }
 
-// send gives the committer the hints to write.
-func (b *bells) send() backend.Batch {
+// sending is a batch of hints, as the committer sees it.
+type sending struct {
+	bells *bells
+	batch backend.Batch
+	hints []hint
+	owed  int // works of the system that end with it
+}
+
+// take makes batches of the hints to write: as many as they need.
+func (b *bells) take() (all []*sending) {
 	now := b.sys.now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.listed = false
-	batch := backend.Batch{Stream: b.stream, Expected: backend.Any}
+	var last *sending
+	size := 0
 	for _, h := range b.hints {
-		batch.Records = append(batch.Records, hintRecord(hintType, now, h))
+		r := hintRecord(hintType, now, h)
+		n := len(b.stream) + r.Size()
+		if size += n; last == nil || size > b.sys.limits.BatchBytes {
+			last = &sending{bells: b, batch: backend.Batch{Stream: b.stream, Expected: backend.Any}}
+			all, size = append(all, last), n
+		}
+		last.hints, last.batch.Records = append(last.hints, h), append(last.batch.Records, r)
 	}
-	b.sent, b.hints = b.hints, nil
-	b.sentOwed, b.owed = b.owed, 0
-	return batch
+	if last != nil {
+		last.owed, b.owed = b.owed, 0
+	}
+	b.hints, b.listed = nil, false
+	return all
 }
+
+func (s *sending) send() backend.Batch { return s.batch }
 
 func hintRecord(name string, at time.Time, v any) backend.Record {
 	payload, err := json.Marshal(v)
@@ -79,22 +99,21 @@ func hintRecord(name string, at time.Time, v any) backend.Record {
 }
 
 // settle learns what became of them. Those that could not be stored go with the next group.
-func (b *bells) settle(o outcome) (more bool) {
+func (s *sending) settle(o outcome) (more bool) {
+	b := s.bells
 	b.mu.Lock()
-	owed := b.sentOwed
 	if o.err == nil {
-		b.tail += len(b.sent)
+		b.tail += len(s.hints)
 	} else {
-		b.hints = append(b.sent, b.hints...)
+		b.hints = append(s.hints, b.hints...)
 		b.listed = true
 		b.sys.commit.addHints(b, false)
 	}
-	b.sent, b.sentOwed = nil, 0
 	b.mu.Unlock()
 	if o.err != nil {
 		b.sys.cfg.Logger.Error("hints of alarms could not be stored, and go with the next group", "stream", b.stream, "error", o.err)
 	}
-	for range owed {
+	for range s.owed {
 		b.sys.work.leave()
 	}
 	return false
@@ -162,13 +181,15 @@ func (b *bells) fold(ctx context.Context) (all map[string]*supposed, version bac
 }
 
 // recall reads the hints when the kind is registered, until that succeeds. Where the
-// stream is damaged, the actors whose hints are lost keep their alarms, but ring only once
-// they are in memory again.
+// stream is damaged, what can be read is taken once, and the actors whose hints are lost
+// keep their alarms, but ring only once they are in memory again.
 func (b *bells) recall() {
+	taken := false
 	for pause := healPauseMin; ; pause = min(2*pause, healPauseMax) {
 		all, _, records, err := b.fold(b.sys.ctx)
-		if err == nil || lasting(err) {
-			b.take(all, records)
+		if err == nil || lasting(err) && !taken {
+			b.suppose(all, records)
+			taken = true
 		}
 		if err == nil {
 			return
@@ -180,8 +201,8 @@ func (b *bells) recall() {
 	}
 }
 
-// take adds what the hints say to what is known.
-func (b *bells) take(all map[string]*supposed, records int) {
+// suppose adds what the hints say to what is known.
+func (b *bells) suppose(all map[string]*supposed, records int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tail = max(b.tail, records)
@@ -221,7 +242,8 @@ func (b *bells) writeCheckpoint(ctx context.Context) error {
 	}
 	store := b.sys.cfg.Backend
 	ids := slices.Sorted(maps.Keys(all))
-	for some := range slices.Chunk(ids, hintsAtATime) {
+	most := max(1, min(hintsAtATime, b.sys.limits.RecordBytes/hintBytes))
+	for some := range slices.Chunk(ids, most) {
 		hints := make([]hint, len(some))
 		for i, id := range some {
 			hints[i] = hint{ID: id, Version: all[id].version, At: all[id].at.time()}

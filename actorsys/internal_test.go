@@ -100,6 +100,95 @@ func TestATimerThatWasReplacedAsItRangSendsNothing(t *testing.T) {
 	}
 }
 
+// It takes many thousands of hints until they are gathered by themselves.
+func TestHintsAreGatheredInRecordsThatTheStoreTakes(t *testing.T) {
+	b, err := memory.Open(t.Context(), &backend.Options{Limits: backend.Limits{RecordBytes: 8 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sys, err := Start(t.Context(), Config{Backend: b, Facts: FactsNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Shutdown(t.Context())
+	at := time.Now().Add(time.Hour)
+	alarm := asked(func(turn *Turn, _ int) ([]Event[int], error) { turn.Alarm(at); return nil, nil })
+	kind, err := Register(sys, "kind", nil, &Options[int]{Alarm: alarm})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 500 {
+		if _, err := Ask(t.Context(), kind.Ref(fmt.Sprint(i)), alarm); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := kind.bells.writeCheckpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, _, records, err := kind.bells.fold(t.Context())
+	if err != nil || len(all) != 500 || records >= 500 {
+		t.Errorf("%d alarms in %d records, %v", len(all), records, err)
+	}
+}
+
+// Nobody sees what an actor remembers of those whom it has outlived.
+func TestAWatcherForgetsWhoHasStopped(t *testing.T) {
+	b, err := memory.Open(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sys, err := Start(t.Context(), Config{Backend: b, Facts: FactsNone})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sys.Shutdown(t.Context())
+	start := func(*Turn, Ref[int]) (int, error) { return 0, nil }
+	watcher, err := Spawn(sys, "watcher", start, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan error, 2)
+	for _, before := range []bool{true, false} {
+		target, err := Spawn(sys, "", start, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := func() {
+			if err := target.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if before {
+			stop()
+		}
+		watch := func(turn *Turn, _ int) ([]Event[int], error) {
+			turn.Watch(target, func(reason error) Delivery { told <- reason; return Delivery{} })
+			return nil, nil
+		}
+		if _, err := Ask(t.Context(), watcher, asked(watch)); err != nil {
+			t.Fatal(err)
+		}
+		if !before {
+			stop()
+		}
+		<-told
+	}
+	a := watcher.at.(*actor[int])
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n := len(a.plain.watches); n != 0 {
+		t.Errorf("it remembers %d", n)
+	}
+}
+
+// asked is a command that anybody may write down where it is needed.
+type asked func(t *Turn, s int) ([]Event[int], error)
+
+func (f asked) Decide(t *Turn, s int) ([]Event[int], error) { return f(t, s) }
+func (f asked) Reply(s int) int                             { return s }
+
 // Which of two signals a lane hears first is chance.
 func TestALaneThatIsKilledStillHandsOverWhatItHolds(t *testing.T) {
 	killed := make(chan struct{})

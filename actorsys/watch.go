@@ -36,6 +36,7 @@ func (t *Turn) Watch(target Address, as func(reason error) Delivery) {
 		return
 	}
 	if !c.watchedBy(t.self, as) {
+		t.self.watching(c, false)
 		t.self.system().notify(as, c.lastReason())
 	}
 }

@@ -82,6 +82,22 @@ func told(run func(tb testing.TB)) string {
 	return strings.Join(f.said, "\n")
 }
 
+// Remind sets an alarm that is due at once.
+type Remind struct{}
+
+func (c Remind) Decide(t *actorsys.Turn, _ Account) ([]actorsys.Event[Account], error) {
+	t.Alarm(t.Now())
+	return []actorsys.Event[Account]{Deposited{1}}, nil
+}
+
+func TestNoAlarmRingsWithinAScenario(t *testing.T) {
+	for range 20 {
+		actortest.For(t, events, &actorsys.Options[Account]{Alarm: Remind{}}).
+			When(Remind{}).Events(Deposited{1}).State(Account{1, nil}).
+			When(Remind{}).Events(Deposited{1}).State(Account{2, nil})
+	}
+}
+
 // do is a command that a test makes up.
 type do func(a Account) ([]actorsys.Event[Account], error)
 

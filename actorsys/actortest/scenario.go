@@ -28,7 +28,8 @@ type Scenario[S any] struct {
 }
 
 // For begins a scenario with an actor without events. events and opts are what the kind
-// is registered with; of opts the policies of snapshots and Idle count for nothing here.
+// is registered with; of opts the policies of snapshots and Idle count for nothing here, and
+// no alarm rings: give its command to When.
 func For[S any](tb testing.TB, events actorsys.Events[S], opts *actorsys.Options[S]) *Scenario[S] {
 	tb.Helper()
 	s := &Scenario[S]{tb: tb, events: events}
@@ -36,6 +37,9 @@ func For[S any](tb testing.TB, events actorsys.Events[S], opts *actorsys.Options
 		s.opts = *opts
 	}
 	s.opts.SnapshotEvery, s.opts.SnapshotWhen, s.opts.Truncate, s.opts.SnapshotKeep, s.opts.Idle = 0, nil, false, 0, -1
+	if s.opts.Alarm != nil { // commands may still set one
+		s.opts.Alarm = silent[S]{}
+	}
 	if s.opts.Codec.Marshal == nil {
 		s.opts.Codec.Marshal = json.Marshal
 	}
@@ -72,6 +76,14 @@ type happened[S any] []actorsys.Event[S]
 
 // Decide returns the events.
 func (h happened[S]) Decide(*actorsys.Turn, S) ([]actorsys.Event[S], error) { return h, nil }
+
+// silent is the command of alarms, which would come between those of the scenario.
+type silent[S any] struct{}
+
+// Decide refuses.
+func (silent[S]) Decide(*actorsys.Turn, S) ([]actorsys.Event[S], error) { return nil, errSilent }
+
+var errSilent = errors.New("no alarm rings in a scenario")
 
 // When runs a command on the actor. Further commands of the scenario come after it.
 func (s *Scenario[S]) When(c actorsys.Command[S]) *Outcome[S] {
