@@ -211,6 +211,7 @@ func (s *salvaged) addBlocks(i int) {
 		return nil
 	})
 	low, open := "", -1 // the last key that is sound, and the group behind it
+	found, whole := uint64(0), false
 	for _, h := range t.data {
 		g := group{low: low}
 		raw, err := t.rows(h, func(r *row) {
@@ -222,6 +223,8 @@ func (s *salvaged) addBlocks(i int) {
 			}
 			low = g.entries[len(g.entries)-1].key
 			s.entries = append(s.entries, g.entries...)
+			found += uint64(len(g.entries))
+			whole = whole || found == t.keys // blocks of other kinds stand behind those of keys and values
 			continue
 		}
 		if !t.guess { // else it is a block of another kind
@@ -229,6 +232,7 @@ func (s *salvaged) addBlocks(i int) {
 			s.groups = append(s.groups, group{low: low, raw: raw})
 		}
 	}
+	s.lost.tables = s.lost.tables || t.guess && !whole // nothing leads to blocks that are not sound, or behind one
 }
 
 // addLog takes what is in a log. What its last write left may be torn, if it was not closed.
@@ -356,7 +360,7 @@ func (s *salvaged) settle() {
 		s.entries = append(s.entries, s.believe(&s.groups[i])...)
 	}
 	s.sort()
-	out := s.entries[:0]
+	out, guessed := s.entries[:0], false
 	for i := 0; i < len(s.entries); {
 		first := i
 		for i++; i < len(s.entries) && s.entries[i].key == s.entries[first].key; i++ {
@@ -370,6 +374,8 @@ func (s *salvaged) settle() {
 			case s.judge.Rewritten([]byte(e.key)) && s.outdated(&e): // as good as lost: it follows from the records
 				if e.key[0] == tableMeta {
 					s.stood, _ = s.value(e, nil)
+				} else {
+					guessed = true // … and of who has none, from nothing
 				}
 			default:
 				out = append(out, e)
@@ -378,7 +384,7 @@ func (s *salvaged) settle() {
 		}
 	}
 	s.entries, s.groups = slices.Clip(out), nil
-	s.complete = s.stands() && s.count()
+	s.complete = s.stands() && s.count() && !guessed
 }
 
 // stands makes sure that the store says where it stands, and reports whether that is known.
@@ -473,7 +479,7 @@ func (s *salvaged) outdated(e *entry) bool {
 		return true
 	}
 	for i := range s.lost.ranges {
-		if r := &s.lost.ranges[i]; e.table >= 0 && e.key > r.low && (r.high == "" || e.key < r.high) {
+		if r := &s.lost.ranges[i]; e.table >= 0 && e.key > r.low && (r.high == "" || e.key <= r.high) {
 			return true
 		}
 	}

@@ -28,6 +28,7 @@ type table struct {
 	data  []block.Handle // blocks of keys and values, as far as they are known
 	other []block.Handle // all others
 	guess bool           // what leads to the blocks can't be read: data may hold blocks of other kinds
+	keys  uint64         // how many the table says that it has; 0: not known
 	odd   error          // … because of this
 }
 
@@ -77,6 +78,11 @@ func (t *table) layout() error {
 		return errors.Join(err, readable.Close())
 	}
 	defer r.Close()
+	props, err := r.ReadPropertiesBlock(context.Background(), nil)
+	if err != nil {
+		return err
+	}
+	t.keys = props.NumEntries
 	l, err := r.Layout()
 	if err != nil {
 		return err
