@@ -48,7 +48,7 @@ var keyValue = []mutant{
 
 	{name: "pebble: appends are not synced", promise: "P1", file: "backend/pebble/write.go",
 		old: "e.db.Apply(b, pebble.Sync)", new: "e.db.Apply(b, pebble.NoSync)",
-		pkg: inPebble, test: "TestWhatWasAcknowledgedSurvivesPowerCuts"},
+		pkg: inPebble, test: "TestAFailedSyncPoisons"},
 	{name: "pebble: what pebble calls fatal ends the process", promise: "P7", file: "backend/pebble/settings.go",
 		old: "l.m.fail(fmt.Errorf(\"pebble: \"+strings.TrimPrefix(format, \"pebble: \"), args...))", new: "panic(fmt.Sprintf(format, args...))",
 		pkg: inPebble, test: "TestNothingIsFatal", fast: true},
