@@ -68,20 +68,27 @@ func (s *store) begin(ctx context.Context) error {
 
 // start reads what the manifest lists, and makes it ready for appends.
 func (s *store) start(ctx context.Context) error {
+	ms, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	return s.beginWriting(ms)
+}
+
+// read reads what the manifest lists, and the log.
+func (s *store) read(ctx context.Context) (*marks, error) {
 	ms, err := s.load()
 	if err == nil {
 		err = s.readLog(ctx, &ms)
 	}
-	if err != nil {
-		return err
-	}
-	return s.beginWriting(&ms)
+	return &ms, err
 }
 
 // restart begins anew with what is on disk now, without letting go of the lock. Nothing
 // else uses the store. It goes on though ctx ends, as there is no way back: a store that was
 // half read would lie. If it fails all the same, what was read before is read on, and the
-// store takes no appends.
+// store takes no appends. If there is no room to begin writing, what is on disk is read, and
+// another recovery tries again.
 func (s *store) restart(ctx context.Context) error {
 	v := s.pin()
 	defer s.unpin(v)
@@ -90,7 +97,11 @@ func (s *store) restart(ctx context.Context) error {
 	if err == nil {
 		err = s.beginAgain(context.WithoutCancel(ctx))
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case s.roomless != nil:
+		return err
+	default:
 		s.proof, s.findings, s.tail, s.damaged = end, found, tail, damaged
 		next := v.copy()
 		next.holes = v.holes.with(s.listed.Load().holes) // what was given up by then
@@ -105,14 +116,21 @@ func (s *store) restart(ctx context.Context) error {
 // another.
 func (s *store) beginAgain(ctx context.Context) error {
 	s.poison.Store(nil)
-	s.proof, s.writer, s.findings, s.tail, s.damaged = proof{}, appender{}, nil, torn{}, false
+	s.proof, s.writer, s.findings, s.tail, s.damaged, s.roomless = proof{}, appender{}, nil, torn{}, false, nil
 	s.preparer.spare, s.preparer.taken = nil, 0
 	s.marker.newest, s.marker.slot = mark{}, 0
 	s.marker.awake.Store(false)
 	if _, err := s.look(); err != nil {
 		return err
 	}
-	return s.start(ctx)
+	ms, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	if err = s.beginWriting(ms); noSpace(err) {
+		s.roomless = err
+	}
+	return err
 }
 
 // openReading reads the store, again if something seems wrong with it: another process may

@@ -26,6 +26,7 @@ type store struct {
 	findings []backend.Anomaly // what opening found wrong
 	tail     torn              // what stands above the end and was not cut: read-only, or damaged
 	damaged  bool              // something is lost: no appends
+	roomless error             // why a recovery could not begin writing again: there was no room
 	poison   atomic.Pointer[error]
 	counts   counts
 
@@ -78,6 +79,8 @@ func (s *store) mayAppend() error {
 		return fmt.Errorf("%w: the store was opened read-only", backend.ErrUnsupported)
 	case p != nil:
 		return *p
+	case s.roomless != nil:
+		return fmt.Errorf("%w: a recovery found no room to begin writing again: recover again, or reopen, when there is: %w", backend.ErrNoSpace, s.roomless)
 	case s.damaged:
 		return fmt.Errorf("%w: the store is damaged and takes no appends: see scan and recover", backend.ErrCorrupt)
 	}
