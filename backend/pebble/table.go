@@ -30,6 +30,7 @@ type table struct {
 	guess bool           // what leads to the blocks can't be read: data may hold blocks of other kinds
 	keys  uint64         // how many the table says that it has; 0: not known
 	odd   error          // … because of this
+	stop  int64          // … and here the blocks end that were found one behind the other
 }
 
 // tableOptions are what a table is opened with.
@@ -113,7 +114,7 @@ func (t *table) walk() (list []block.Handle, err error) {
 	}
 	for at := 0; ; {
 		n := blockAt(b[at:])
-		if n < 0 {
+		if t.stop = int64(at); n < 0 {
 			return list, nil
 		}
 		list = append(list, block.Handle{Offset: uint64(at), Length: uint64(n)})
@@ -211,7 +212,7 @@ func (t *table) rows(h block.Handle, each func(*row)) (raw []byte, err error) {
 func (t *table) check(report func(backend.Anomaly) error) (lost int, err error) {
 	file := path.Join(dbName, t.name)
 	if t.odd != nil {
-		if err := report(backend.Anomaly{Code: backend.WrongIndex, Severity: backend.Damage, File: file, Offset: -1, Detail: fmt.Sprintf("what leads to the table's blocks can't be read: %v", t.odd)}); err != nil {
+		if err := report(backend.Anomaly{Code: backend.WrongIndex, Severity: backend.Damage, File: file, Offset: t.stop, Length: t.size - t.stop, Detail: fmt.Sprintf("what leads to the table's blocks can't be read: %v", t.odd)}); err != nil {
 			return 0, err
 		}
 		return 0, nil
