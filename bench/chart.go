@@ -10,7 +10,7 @@ import (
 // colours of the engines in a chart: papyra's stands out, the others keep back. Each
 // engine keeps its colour whichever others are drawn.
 var colours = map[string]string{
-	"file": "#d9480f", "bolt": "#e8890c", "pebble": "#1f6f8b", "raft-wal": "#6a994e", "tidwall-wal": "#a7c957", "etcd-wal": "#3d5a80",
+	"file": "#d9480f", "bolt": "#e8890c", "papyra-pebble": "#c92a2a", "pebble": "#1f6f8b", "raft-wal": "#6a994e", "tidwall-wal": "#a7c957", "etcd-wal": "#3d5a80",
 	"rosedb-wal": "#98c1d9", "bbolt": "#7b5ea7", "badger": "#b8a1d9", "sqlite": "#9c8f7a",
 }
 
